@@ -1,0 +1,150 @@
+"""What it means to run a container, whoever runs it.
+
+A `ContainerRuntime` turns a build context into an `Image` and an image into a running `Container`. It knows
+nothing of SageMaker: which command, which folders and which environment a job needs is decided above it
+(`harness.containers.contract`).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Protocol
+
+Network = Literal["none", "loopback"]
+"""``none``: the container reaches nobody and nobody reaches it. ``loopback``: as none, but the harness can
+connect to ports the container listens on (`Container.connect`)."""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """A build context.
+
+    Attributes:
+        name: What the project calls the image, e.g. ``training``.
+        context: The context, as a folder or a tar archive.
+        dockerfile: Path of the Dockerfile inside the context.
+        build_args: Values for the Dockerfile's ARG instructions.
+    """
+
+    name: str
+    context: Path
+    dockerfile: str = "Dockerfile"
+    build_args: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Image:
+    """Something that can be run.
+
+    Attributes:
+        name: As in its `ImageSource`.
+        digest: ``sha256:...`` over everything that decides what the image contains.
+        entrypoint: ENTRYPOINT, or empty.
+        command: CMD, or empty.
+        environment: ENV.
+        labels: LABEL.
+        payload: What the runtime that made the image needs to run it; opaque to everybody else.
+    """
+
+    name: str
+    digest: str
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    payload: Any = None
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder of this machine inside the container."""
+
+    source: Path
+    target: PurePosixPath
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """A container to start.
+
+    Attributes:
+        name: Unique within the session; also its host name unless `hostname` is given.
+        image: What to run.
+        arguments: Replace the image's CMD when not None (as ``docker run IMAGE ARGS``).
+        entrypoint: Replaces the image's ENTRYPOINT (and drops its CMD) when not None.
+        environment: Added to the image's ENV. Nothing of the caller's environment is inherited.
+        mounts: Folders to mount.
+        network: See `Network`.
+        hostname: The host name inside.
+        memory: Limit in bytes; none when None.
+        labels: Who the container belongs to: session, job.
+    """
+
+    name: str
+    image: Image
+    arguments: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    network: Network = "none"
+    hostname: str | None = None
+    memory: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+Output = Callable[[str], object]
+"""Called with each line, without its line end, that the container writes to stdout or stderr."""
+
+
+class Container(Protocol):
+    """A container that has been started."""
+
+    spec: ContainerSpec
+
+    async def wait(self) -> int:
+        """Wait for its end, with all output delivered; return the exit code (128 + signal when killed)."""
+
+    async def stop(self, grace: float) -> int:
+        """SIGTERM, SIGKILL after `grace` real seconds, then as `wait`. Harmless when it has ended."""
+
+    async def kill(self) -> int:
+        """SIGKILL, then as `wait`."""
+
+    async def connect(self, port: int) -> socket.socket:
+        """A new non-blocking TCP socket connected to `port` inside the container.
+
+        Raises:
+            ConnectionRefusedError: Nothing listens there (yet).
+            ConnectionError: The container has ended.
+        """
+
+    def reproduce(self) -> str:
+        """A shell command that starts the same container by hand."""
+
+
+class ContainerRuntime(Protocol):
+    """A way to build images and run containers."""
+
+    name: str
+
+    async def build(self, source: ImageSource, on_progress: Output | None = None) -> Image:
+        """Build the image, or take it from the cache when nothing changed.
+
+        Raises:
+            DockerfileError: The Dockerfile is missing, malformed or not runnable here.
+            ContainerError: A step failed; the message ends with the step's output.
+        """
+
+    async def start(self, spec: ContainerSpec, on_output: Output) -> Container:
+        """Start a container.
+
+        Raises:
+            ContainerError: It could not be started at all (a program that does not exist is exit code 127).
+        """
+
+    async def close(self) -> None:
+        """Kill every container this runtime started and that still runs."""
