@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from harness.clock import Clock
 from harness.cloud.events import EventBus
 from harness.cloud.faults import Faults
-from harness.containers.runtime import ContainerRuntime
+from harness.containers.runtime import ContainerRuntime, Image
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,19 @@ class CloudContext(Protocol):
     events: EventBus
     faults: Faults
     entropy: random.Random  # the one source of ids; seeded in replays
-    folder: Path  # scratch space, deleted with the cloud
     storage: Storage
-    containers: ContainerRuntime
+
+    @property
+    def folder(self) -> Path:
+        """Scratch space, deleted with the cloud."""
+
+    @property
+    def containers(self) -> ContainerRuntime:
+        """Runs containers."""
+
+    @property
+    def images(self) -> Mapping[str, Image]:
+        """Image URI, as a request names it -> the built image."""
 
     @property
     def endpoint_url(self) -> str:
@@ -85,17 +95,23 @@ class CloudContext(Protocol):
         """Call any service of this cloud, ours or moto's, without HTTP where it is ours.
 
         Params and result are in botocore's Python form (datetimes, bytes), as boto3 would take and give
-        them, without ResponseMetadata.
+        them, without ResponseMetadata; what boto3 gives as a stream is given as bytes.
 
         Raises:
             ServiceError: As the service answers.
         """
+
+    def service(self, name: str) -> Service:
+        """The service of ours that botocore calls `name`, for what its API has no operation for."""
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run a background task that is cancelled with the cloud; an exception in it is never lost."""
 
     def arn(self, service: str, resource: str) -> str:
         """``arn:<partition>:<service>:<region>:<account>:<resource>``."""
+
+    def identify(self, caller: Caller) -> tuple[str, str]:
+        """AWS access key id and secret access key that mark requests over HTTP as this caller's."""
 
     def log(self, group: str, stream: str, lines: list[str]) -> None:
         """Append to CloudWatch Logs, creating group and stream; timestamps are virtual."""

@@ -1,0 +1,152 @@
+"""The SageMaker API: which operations there are, and who carries them out."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from harness.cloud.sagemaker.endpoint_configs import EndpointConfigs
+from harness.cloud.sagemaker.endpoints import Endpoints
+from harness.cloud.sagemaker.jobs import Jobs
+from harness.cloud.sagemaker.models import Models
+from harness.cloud.sagemaker.records import Tags
+from harness.cloud.sagemaker.training import TrainingJobs
+from harness.cloud.sagemaker.transform import TransformJobs
+from harness.cloud.sagemaker.validation import invalid
+from harness.cloud.service import CloudContext, Request, Service
+
+__all__ = ["SageMaker"]
+
+STARTUP_LIMIT = 480.0
+"""Real seconds a serving container has to answer ``/ping``: SageMaker's eight minutes."""
+
+Answer = dict[str, Any]
+
+
+class SageMaker(Service):
+    """The control plane.
+
+    Args:
+        cloud: The cloud it belongs to.
+        startup_limit: Real seconds a serving container has to answer ``/ping``.
+    """
+
+    name = "sagemaker"
+
+    def __init__(self, cloud: CloudContext, *, startup_limit: float = STARTUP_LIMIT) -> None:
+        super().__init__(cloud)
+        self._tags = Tags()
+        self._models = Models(cloud, self._tags)
+        self._training = TrainingJobs(cloud, self._tags)
+        self._transform = TransformJobs(cloud, self._models, self._tags, startup_limit=startup_limit)
+        self._configs = EndpointConfigs(cloud, self._models, self._tags)
+        self.endpoints = Endpoints(cloud, self._configs, self._tags, startup_limit=startup_limit)
+
+    async def close(self) -> None:
+        await self.endpoints.close()
+
+    async def wait_for_job(self, kind: Literal["training", "transform"], name: str) -> Answer:
+        """The Describe response of a job, once it has ended.
+
+        Raises:
+            ServiceError: ValidationException: there is no such job.
+        """
+        jobs: dict[str, Jobs[Any]] = {"training": self._training, "transform": self._transform}
+        return await jobs[kind].wait(name)
+
+    # Training jobs
+
+    async def create_training_job(self, request: Request) -> Answer:
+        return self._training.create(request.params)
+
+    async def describe_training_job(self, request: Request) -> Answer:
+        return self._training.describe(request.params["TrainingJobName"])
+
+    async def list_training_jobs(self, request: Request) -> Answer:
+        return self._training.list(request.params)
+
+    async def stop_training_job(self, request: Request) -> Answer:
+        self._training.stop(request.params["TrainingJobName"])
+        return {}
+
+    # Models
+
+    async def create_model(self, request: Request) -> Answer:
+        return self._models.create(request.params)
+
+    async def describe_model(self, request: Request) -> Answer:
+        return self._models.describe(request.params["ModelName"])
+
+    async def list_models(self, request: Request) -> Answer:
+        return self._models.list(request.params)
+
+    async def delete_model(self, request: Request) -> Answer:
+        self._models.delete(request.params["ModelName"])
+        return {}
+
+    # Transform jobs
+
+    async def create_transform_job(self, request: Request) -> Answer:
+        return self._transform.create(request.params)
+
+    async def describe_transform_job(self, request: Request) -> Answer:
+        return self._transform.describe(request.params["TransformJobName"])
+
+    async def list_transform_jobs(self, request: Request) -> Answer:
+        return self._transform.list(request.params)
+
+    async def stop_transform_job(self, request: Request) -> Answer:
+        self._transform.stop(request.params["TransformJobName"])
+        return {}
+
+    # Endpoint configurations
+
+    async def create_endpoint_config(self, request: Request) -> Answer:
+        return self._configs.create(request.params)
+
+    async def describe_endpoint_config(self, request: Request) -> Answer:
+        return self._configs.describe(request.params["EndpointConfigName"])
+
+    async def list_endpoint_configs(self, request: Request) -> Answer:
+        return self._configs.list(request.params)
+
+    async def delete_endpoint_config(self, request: Request) -> Answer:
+        self._configs.delete(request.params["EndpointConfigName"])
+        return {}
+
+    # Endpoints
+
+    async def create_endpoint(self, request: Request) -> Answer:
+        return self.endpoints.create(request.params)
+
+    async def describe_endpoint(self, request: Request) -> Answer:
+        return self.endpoints.describe(request.params["EndpointName"])
+
+    async def list_endpoints(self, request: Request) -> Answer:
+        return self.endpoints.list(request.params)
+
+    async def update_endpoint(self, request: Request) -> Answer:
+        return self.endpoints.update(request.params)
+
+    async def delete_endpoint(self, request: Request) -> Answer:
+        self.endpoints.delete(request.params["EndpointName"])
+        return {}
+
+    # Tags
+
+    async def add_tags(self, request: Request) -> Answer:
+        arn = self._tagged(request)
+        self._tags.add(arn, request.params["Tags"])
+        return {"Tags": self._tags.of(arn)}
+
+    async def list_tags(self, request: Request) -> Answer:
+        return {"Tags": self._tags.of(self._tagged(request))}
+
+    async def delete_tags(self, request: Request) -> Answer:
+        self._tags.remove(self._tagged(request), request.params["TagKeys"])
+        return {}
+
+    def _tagged(self, request: Request) -> str:
+        arn: str = request.params["ResourceArn"]
+        if not self._tags.known(arn):
+            raise invalid("Requested resource not found.")
+        return arn

@@ -1,0 +1,227 @@
+"""What training and transform jobs have in common: a life, a log, an end.
+
+Every job runs as one background task:
+
+    started = now
+    with clock.work("job"):        # virtual time is held while the container really runs
+        everything that takes real time
+    wait until started + takes     # or until somebody stops the job
+    set the terminal status        # without giving up the event loop in between
+
+so a job ends at the virtual time its scenario says, whatever the speed of this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from harness.clock import Clock
+from harness.cloud.errors import ServiceError
+from harness.cloud.faults import JobFault
+from harness.cloud.sagemaker.records import moment
+from harness.cloud.service import CloudContext
+from harness.containers.contract import FAILURE_LIMIT
+
+__all__ = ["INTERNAL_ERROR", "STOP_GRACE", "Job", "Jobs", "LogStream", "instance_id", "pause"]
+
+STOP_GRACE = 120.0
+"""Real seconds between SIGTERM and SIGKILL when a job is stopped."""
+
+INTERNAL_ERROR = "InternalServerError: We encountered an internal error. Please try again."
+
+
+class Job:
+    """A job as the API knows it.
+
+    Args:
+        name: Its name.
+        arn: Its ARN.
+        request: The Create request.
+        number: How many jobs there were before it.
+        clock: Stamps its changes.
+        fault: How it is to misbehave.
+    """
+
+    def __init__(
+        self, *, name: str, arn: str, request: dict[str, Any], number: int, clock: Clock, fault: JobFault
+    ) -> None:
+        self.name = name
+        self.arn = arn
+        self.request = request
+        self.number = number
+        self.fault = fault
+        self.created = clock.now()
+        self.modified = self.created
+        self.status = "InProgress"
+        self.failure_reason: str | None = None
+        self.stopped_by: str | None = None
+        """The terminal secondary status of a job that has been told to stop."""
+        self.interrupt = asyncio.Event()
+        """Ends whatever the job waits for."""
+        self.ended = asyncio.Event()
+        self._clock = clock
+
+    @property
+    def secondary(self) -> str | None:
+        """SecondaryStatus, for the kinds of job that have one."""
+        return None
+
+    @property
+    def terminal(self) -> bool:
+        """The job has ended."""
+        return self.status in ("Completed", "Failed", "Stopped")
+
+    def finish(self, status: str, reason: str | None = None) -> None:
+        """Enter a terminal status."""
+        self.status = status
+        self.modified = self._clock.now()
+        self.failure_reason = reason[:FAILURE_LIMIT] if reason is not None else None
+
+
+J = TypeVar("J", bound=Job)
+
+
+class Jobs(Generic[J]):
+    """All jobs of one kind.
+
+    Args:
+        cloud: Where they run.
+        kind: ``training`` or ``transform``; also the type in events.
+        group: Their log group.
+    """
+
+    def __init__(self, cloud: CloudContext, *, kind: str, group: str) -> None:
+        self.cloud = cloud
+        self.kind = kind
+        self.group = group
+        self.jobs: dict[str, J] = {}
+        self.folder = cloud.folder / "sagemaker" / kind
+
+    def launch(self, job: J, life: Callable[[], Awaitable[None]]) -> None:
+        """Let a new job live, until `life` returns."""
+        self.jobs[job.name] = job
+        self.cloud.spawn(self._live(job, life), f"{self.kind} job {job.name}")
+
+    async def _live(self, job: J, life: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await life()
+        except Exception:
+            # A mistake of ours. The job must end, and the mistake must be seen.
+            self.end(job, "Failed", INTERNAL_ERROR)
+            raise
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """The Describe response.
+
+        Raises:
+            ServiceError: ValidationException: there is no such job.
+        """
+        raise NotImplementedError
+
+    async def wait(self, name: str) -> dict[str, Any]:
+        """The Describe response, once the job has ended.
+
+        Raises:
+            ServiceError: ValidationException: there is no such job.
+        """
+        self.describe(name)
+        await self.jobs[name].ended.wait()
+        return self.describe(name)
+
+    def end(self, job: J, status: str, reason: str | None = None) -> None:
+        """Give a job its terminal status and wake who waits for it."""
+        job.finish(status, reason)
+        job.ended.set()
+        self.announce(job)
+
+    def announce(self, job: J, message: str | None = None) -> None:
+        """Publish the job's status."""
+        self.cloud.events.publish(
+            "job",
+            job.name,
+            type=self.kind,
+            status=job.status,
+            secondary=job.secondary,
+            reason=job.failure_reason,
+            message=message,
+        )
+
+    def sweep(self, folder: Path) -> None:
+        """Delete a job's folder, in the background."""
+        self.cloud.spawn(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True), f"delete {folder}")
+
+
+async def pause(clock: Clock, until: float, interrupt: asyncio.Event) -> None:
+    """Wait until a virtual time, or until `interrupt` is set.
+
+    The timer stands when this coroutine first gives up the event loop, so that a clock that skips cannot
+    jump over it.
+    """
+    timer = clock.call_at(until, interrupt.set)
+    try:
+        await interrupt.wait()
+    finally:
+        timer.cancel()
+
+
+class LogStream:
+    """A CloudWatch log stream that also tells the event bus.
+
+    Lines that arrive together are written together.
+
+    Args:
+        cloud: Where the log is kept.
+        group: Log group.
+        stream: Log stream.
+        subject: The job's or endpoint's name.
+        kind: Its type.
+        host: Which container writes.
+    """
+
+    def __init__(
+        self, cloud: CloudContext, group: str, stream: str, *, subject: str, kind: str, host: str
+    ) -> None:
+        self._cloud = cloud
+        self._group = group
+        self._stream = stream
+        self._subject = subject
+        self._kind = kind
+        self._host = host
+        self._lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        """Append a line."""
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._lines.append(line)
+        self._cloud.events.publish("job.log", self._subject, type=self._kind, host=self._host, line=line)
+
+    def extend(self, lines: Iterable[str]) -> None:
+        """Append several."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Write what has been appended."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._cloud.log(self._group, self._stream, lines)
+
+
+def instance_id(cloud: CloudContext) -> str:
+    """The id of an instance, as it appears in log streams."""
+    return f"i-{cloud.entropy.getrandbits(68):017x}"
+
+
+def times(**seconds: float | None) -> dict[str, Any]:
+    """Response members for the times that are known."""
+    return {name: moment(value) for name, value in seconds.items() if value is not None}
+
+
+def storage_failure(error: Exception) -> str:
+    """One sentence on why an object could not be fetched, written or packed."""
+    return f"{error.code}: {error.message}" if isinstance(error, ServiceError) else str(error)

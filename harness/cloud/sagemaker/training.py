@@ -1,0 +1,249 @@
+"""Training jobs: the API. How one runs is in `harness.cloud.sagemaker.training_run`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from harness.cloud.errors import ServiceError
+from harness.cloud.faults import JobFault
+from harness.cloud.sagemaker.data import require_objects
+from harness.cloud.sagemaker.images import require_training_image
+from harness.cloud.sagemaker.jobs import Jobs, times
+from harness.cloud.sagemaker.records import Listing, Tags, moment
+from harness.cloud.sagemaker.training_run import MAX_RUNTIME, TrainingJob, TrainingRun
+from harness.cloud.sagemaker.validation import invalid, null, one_of, only, parse_s3, unsupported
+from harness.cloud.service import CloudContext
+
+__all__ = ["TrainingJobs"]
+
+SUPPORTED = (
+    "TrainingJobName",
+    "RoleArn",
+    "HyperParameters",
+    "AlgorithmSpecification.TrainingImage",
+    "AlgorithmSpecification.TrainingInputMode",
+    "AlgorithmSpecification.MetricDefinitions",
+    "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries",
+    "AlgorithmSpecification.ContainerEntrypoint",
+    "AlgorithmSpecification.ContainerArguments",
+    "InputDataConfig.ChannelName",
+    "InputDataConfig.DataSource.S3DataSource.S3DataType",
+    "InputDataConfig.DataSource.S3DataSource.S3Uri",
+    "InputDataConfig.DataSource.S3DataSource.S3DataDistributionType",
+    "InputDataConfig.ContentType",
+    "InputDataConfig.CompressionType",
+    "InputDataConfig.RecordWrapperType",
+    "InputDataConfig.InputMode",
+    "OutputDataConfig.S3OutputPath",
+    "OutputDataConfig.CompressionType",
+    "ResourceConfig.InstanceType",
+    "ResourceConfig.InstanceCount",
+    "ResourceConfig.VolumeSizeInGB",
+    "StoppingCondition.MaxRuntimeInSeconds",
+    "Tags",
+    "Environment",
+    "EnableNetworkIsolation",
+    "EnableInterContainerTrafficEncryption",
+    "ProfilerConfig.DisableProfiler",
+)
+
+
+class TrainingJobs(Jobs[TrainingJob]):
+    """CreateTrainingJob, DescribeTrainingJob, ListTrainingJobs, StopTrainingJob."""
+
+    def __init__(self, cloud: CloudContext, tags: Tags) -> None:
+        super().__init__(cloud, kind="training", group="/aws/sagemaker/TrainingJobs")
+        self._tags = tags
+        self._listing = Listing("TrainingJobSummaries", _summary, descending=False, page_before_status=True)
+
+    def create(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Start a job.
+
+        Raises:
+            ServiceError: ValidationException, ResourceInUse.
+        """
+        cloud = self.cloud
+        name = params["TrainingJobName"]
+        _check(params)
+        arn = cloud.arn("sagemaker", f"training-job/{name}")
+        if name in self.jobs:
+            raise ServiceError(
+                "ResourceInUse",
+                "Training job names must be unique within an AWS account and region, and a training job with "
+                f"this name already exists ({arn})",
+            )
+        image = require_training_image(
+            cloud.images, params["AlgorithmSpecification"]["TrainingImage"], params["RoleArn"]
+        )
+        for channel in params.get("InputDataConfig", ()):
+            source = channel["DataSource"]["S3DataSource"]
+            require_objects(
+                cloud.storage,
+                source["S3DataType"],
+                source["S3Uri"],
+                region=cloud.region,
+                role=params["RoleArn"],
+            )
+        job = TrainingJob(
+            name=name,
+            arn=arn,
+            request=params,
+            number=len(self.jobs),
+            clock=cloud.clock,
+            fault=cloud.faults.job("training", name, params) or JobFault(),
+        )
+        self._tags.start(arn, params.get("Tags", ()))
+        self.launch(job, TrainingRun(self, job, image).live)
+        return {"TrainingJobArn": arn}
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """DescribeTrainingJob.
+
+        Raises:
+            ServiceError: ValidationException.
+        """
+        return _description(self._find(name))
+
+    def list(self, params: dict[str, Any]) -> dict[str, Any]:
+        """ListTrainingJobs.
+
+        Raises:
+            ServiceError: ValidationException.
+        """
+        only(
+            params,
+            (
+                *("NextToken", "MaxResults", "NameContains", "StatusEquals", "SortBy", "SortOrder"),
+                *("CreationTimeAfter", "CreationTimeBefore"),
+                *("LastModifiedTimeAfter", "LastModifiedTimeBefore"),
+            ),
+        )
+        return self._listing.page(self.jobs.values(), params)
+
+    def stop(self, name: str) -> None:
+        """StopTrainingJob: returns before the job ends.
+
+        Raises:
+            ServiceError: ValidationException.
+        """
+        job = self._find(name)
+        if job.status != "InProgress":
+            raise invalid(f"The request was rejected because the training job is in status {job.status}.")
+        job.stop("Stopped")
+        self.announce(job)
+
+    def _find(self, name: str) -> TrainingJob:
+        job = self.jobs.get(name)
+        if job is None:
+            raise invalid("Requested resource not found.")
+        return job
+
+
+def _check(params: dict[str, Any]) -> None:
+    """Raise for what is missing, contradictory or not supported."""
+    only(params, SUPPORTED)
+    algorithm = params.get("AlgorithmSpecification")
+    if not algorithm:
+        raise null("algorithmSpecification")
+    if not algorithm.get("TrainingImage"):
+        raise null("algorithmSpecification.trainingImage")
+    one_of(algorithm["TrainingInputMode"], ("File",), "AlgorithmSpecification.TrainingInputMode")
+    for metric in algorithm.get("MetricDefinitions", ()):
+        try:
+            re.compile(metric["Regex"])
+        except re.error as error:
+            raise invalid(
+                f'The regular expression "{metric["Regex"]}" of the metric {metric["Name"]} is not valid: '
+                f"{error}."
+            ) from error
+    _check_channels(params.get("InputDataConfig", ()))
+    one_of(params["OutputDataConfig"].get("CompressionType"), ("GZIP",), "OutputDataConfig.CompressionType")
+    parse_s3(params["OutputDataConfig"]["S3OutputPath"])
+    resources = params.get("ResourceConfig")
+    if not resources:
+        raise null("resourceConfig")
+    for member in ("InstanceType", "InstanceCount", "VolumeSizeInGB"):
+        if not resources.get(member):
+            raise null(f"resourceConfig.{member[0].lower()}{member[1:]}")
+    if resources["InstanceCount"] > 1:
+        raise unsupported("ResourceConfig.InstanceCount greater than 1")
+    if "StoppingCondition" not in params:
+        raise null("stoppingCondition")
+
+
+def _check_channels(channels: Any) -> None:
+    names = [channel["ChannelName"] for channel in channels]
+    for name in names:
+        if names.count(name) > 1:
+            raise invalid(f"Duplicate channel name: {name}.")
+        if name in (".", ".."):
+            raise invalid(f'"{name}" cannot be the name of a channel.')
+    for number, channel in enumerate(channels, 1):
+        source = channel["DataSource"].get("S3DataSource")
+        if not source:
+            raise null(f"inputDataConfig.{number}.member.dataSource.s3DataSource")
+        one_of(source["S3DataType"], ("S3Prefix", "ManifestFile"), "S3DataType")
+        one_of(channel.get("InputMode"), ("File",), "InputMode")
+        if channel.get("CompressionType", "None") != "None":
+            raise invalid("CompressionType Gzip is only valid with Pipe mode.")
+
+
+def _summary(job: TrainingJob) -> dict[str, Any]:
+    return {
+        "TrainingJobName": job.name,
+        "TrainingJobArn": job.arn,
+        "CreationTime": moment(job.created),
+        **times(TrainingEndTime=job.finished if job.terminal else None),
+        "LastModifiedTime": moment(job.modified),
+        "TrainingJobStatus": job.status,
+        "SecondaryStatus": job.secondary,
+    }
+
+
+def _description(job: TrainingJob) -> dict[str, Any]:
+    request = job.request
+    described: dict[str, Any] = {"TrainingJobName": job.name, "TrainingJobArn": job.arn}
+    if job.secondary != "Starting":
+        described["ModelArtifacts"] = {"S3ModelArtifacts": str(job.artifact("model.tar.gz"))}
+    described |= {"TrainingJobStatus": job.status, "SecondaryStatus": job.secondary}
+    if job.failure_reason is not None:
+        described["FailureReason"] = job.failure_reason
+    for member in ("HyperParameters", "Environment"):
+        if request.get(member):
+            described[member] = request[member]
+    described |= {
+        "AlgorithmSpecification": {
+            "EnableSageMakerMetricsTimeSeries": False,
+            **request["AlgorithmSpecification"],
+        },
+        "RoleArn": request["RoleArn"],
+        "OutputDataConfig": {"KmsKeyId": "", "CompressionType": "GZIP", **request["OutputDataConfig"]},
+        "ResourceConfig": request["ResourceConfig"],
+        "StoppingCondition": {"MaxRuntimeInSeconds": MAX_RUNTIME, **request["StoppingCondition"]},
+        "CreationTime": moment(job.created),
+        **times(
+            TrainingStartTime=job.downloading,
+            TrainingEndTime=job.finished if job.terminal else None,
+            LastModifiedTime=job.modified,
+        ),
+        "SecondaryStatusTransitions": [transition.describe() for transition in job.transitions],
+        "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
+        "EnableInterContainerTrafficEncryption": request.get("EnableInterContainerTrafficEncryption", False),
+        "EnableManagedSpotTraining": False,
+        "ProfilingStatus": "Disabled",
+    }
+    if request.get("InputDataConfig"):
+        described["InputDataConfig"] = [
+            {"CompressionType": "None", "RecordWrapperType": "None", **channel}
+            for channel in request["InputDataConfig"]
+        ]
+    if job.metrics:
+        described["FinalMetricDataList"] = [
+            {"MetricName": name, "Value": value, "Timestamp": moment(at)}
+            for name, (value, at) in job.metrics.items()
+        ]
+    if job.terminal and job.downloading is not None:
+        seconds = int(job.finished - job.downloading)
+        described |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+    return described

@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import tarfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from harness.containers.archive import ArchiveError, pack, unpack
+from harness.containers.contract import (
+    JobFolder,
+    algorithm_error,
+    batch_environment,
+    relative_path,
+    serving_spec,
+    training_command,
+    training_spec,
+)
+from harness.containers.runtime import Image
+from harness.errors import ContainerError
+
+IMAGE = Image("training", "sha256:" + "0" * 64)
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "TrainingJobName": "job",
+        "AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File"},
+        "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
+    }
+    return made | changes
+
+
+def folder(tmp_path: Path, **changes: Any) -> JobFolder:
+    made = JobFolder(tmp_path / "ml")
+    made.prepare(request(**changes))
+    return made
+
+
+def config(made: JobFolder, name: str) -> Any:
+    return json.loads((made.path / "input" / "config" / f"{name}.json").read_text())
+
+
+CHANNELS = [
+    {"ChannelName": "train", "ContentType": "text/csv", "DataSource": {"S3DataSource": {}}},
+    {
+        "ChannelName": "test",
+        "RecordWrapperType": "RecordIO",
+        "DataSource": {"S3DataSource": {"S3DataDistributionType": "ShardedByS3Key"}},
+    },
+]
+
+
+def test_the_folder_of_a_training_job(tmp_path: Path) -> None:
+    made = folder(tmp_path, HyperParameters={"epochs": "10"}, InputDataConfig=CHANNELS)
+    assert config(made, "hyperparameters") == {"epochs": "10"}
+    assert config(made, "inputdataconfig") == {
+        "train": {
+            "TrainingInputMode": "File",
+            "S3DistributionType": "FullyReplicated",
+            "RecordWrapperType": "None",
+            "ContentType": "text/csv",
+        },
+        "test": {
+            "TrainingInputMode": "File",
+            "S3DistributionType": "ShardedByS3Key",
+            "RecordWrapperType": "RecordIO",
+        },
+    }
+    assert config(made, "resourceconfig") == {
+        "current_host": "algo-1",
+        "current_instance_type": "ml.m5.xlarge",
+        "current_group_name": "homogeneousCluster",
+        "hosts": ["algo-1"],
+        "instance_groups": [
+            {
+                "instance_group_name": "homogeneousCluster",
+                "instance_type": "ml.m5.xlarge",
+                "hosts": ["algo-1"],
+            }
+        ],
+        "network_interface_name": "eth0",
+        "topology": None,
+    }
+    for path in ("input/data/train", "input/data/test", "model", "output/data"):
+        assert (made.path / path).is_dir()
+
+
+def test_without_hyperparameters_and_channels_the_files_are_empty_objects(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    assert config(made, "hyperparameters") == {}
+    assert config(made, "inputdataconfig") == {}
+
+
+def test_objects_keep_their_relative_paths(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    made.write("train", [("a/b/c", b"1"), ("a/d", b"2"), ("empty/", b""), ("e", b"")])
+    root = made.path / "input" / "data" / "train"
+    assert (root / "a" / "b" / "c").read_bytes() == b"1"
+    assert (root / "a" / "d").read_bytes() == b"2"
+    assert (root / "empty").is_dir()
+    assert (root / "e").read_bytes() == b""
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "a\0b", "..", "x" * 300])
+def test_paths_that_cannot_be_are_refused(tmp_path: Path, name: str) -> None:
+    made = folder(tmp_path)
+    with pytest.raises(ContainerError):
+        made.write("train", [(name, b"1")])
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a")])
+def test_a_key_that_is_file_and_folder_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    made = folder(tmp_path)
+    with pytest.raises(ContainerError, match="both an object and the folder"):
+        made.write("train", [(name, b"1") for name in names])
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key", "path"),
+    [
+        ("data/train/", "data/train/3/a.png", "3/a.png"),
+        ("data/train", "data/train/3/a.png", "3/a.png"),
+        ("data/train", "data/train_more/a.png", "_more/a.png"),
+        ("data/a.csv", "data/a.csv", "a.csv"),
+        ("", "a/b", "a/b"),
+        ("data/", "data/sub/", "sub/"),
+    ],
+)
+def test_relative_paths(prefix: str, key: str, path: str) -> None:
+    assert relative_path(prefix, key) == path
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "entrypoint", "arguments"),
+    [
+        ({}, None, ("train",)),
+        ({"ContainerEntrypoint": ["python", "t.py"]}, ("python", "t.py"), None),
+        ({"ContainerArguments": ["--fast"]}, None, ("--fast",)),
+        ({"ContainerEntrypoint": ["sh"], "ContainerArguments": ["-c", "x"]}, ("sh",), ("-c", "x")),
+    ],
+)
+def test_what_a_training_container_runs(
+    algorithm: dict[str, Any], entrypoint: tuple[str, ...] | None, arguments: tuple[str, ...] | None
+) -> None:
+    command = training_command(algorithm)
+    assert (command.entrypoint, command.arguments) == (entrypoint, arguments)
+
+
+def test_a_training_container(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    spec = training_spec(
+        request(Environment={"MINE": "1", "TRAINING_JOB_NAME": "forged"}),
+        image=IMAGE,
+        folder=made,
+        arn="arn:job",
+        region="eu-west-1",
+    )
+    assert spec.arguments == ("train",)
+    assert spec.hostname == "algo-1"
+    assert spec.network == "none"
+    [mount] = spec.mounts
+    assert (mount.source, mount.target, mount.read_only) == (made.path, PurePosixPath("/opt/ml"), False)
+    assert spec.environment["MINE"] == "1"
+    assert spec.environment["TRAINING_JOB_NAME"] == "job"
+    assert spec.environment["TRAINING_JOB_ARN"] == "arn:job"
+    assert spec.environment["AWS_REGION"] == "eu-west-1"
+    assert not {
+        name for name in spec.environment if name.startswith(("AWS_ACCESS", "AWS_SECRET", "AWS_SESSION"))
+    }
+
+
+def test_a_serving_container(tmp_path: Path) -> None:
+    spec = serving_spec(
+        name="n", image=IMAGE, environment={"A": "1"}, model=tmp_path, region="r", labels={"job": "j"}
+    )
+    assert spec.arguments == ("serve",)
+    assert spec.network == "loopback"
+    [mount] = spec.mounts
+    assert (mount.source, mount.target, mount.read_only) == (tmp_path, PurePosixPath("/opt/ml/model"), True)
+    assert spec.environment == {"A": "1", "AWS_REGION": "r"}
+
+
+def test_the_environment_of_a_transform_job_announces_only_what_was_asked_for() -> None:
+    assert batch_environment({"A": "model", "B": "model"}, {"Environment": {"B": "job"}}) == {
+        "A": "model",
+        "B": "job",
+        "SAGEMAKER_BATCH": "true",
+    }
+    asked = {"MaxPayloadInMB": 0, "BatchStrategy": "SingleRecord", "MaxConcurrentTransforms": 4}
+    assert batch_environment({}, asked) == {
+        "SAGEMAKER_BATCH": "true",
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": "0",
+        "SAGEMAKER_BATCH_STRATEGY": "SINGLE_RECORD",
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "4",
+    }
+
+
+# What the container leaves ----------------------------------------------------------------------------
+
+
+def test_the_failure_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    assert made.failure() is None
+    place = made.path / "output" / "failure"
+    place.write_text("ü" * 5000, encoding="utf-8")
+    assert made.failure() == "ü" * 1024
+    place.write_bytes(b"half \xff")
+    assert made.failure() == "half �"
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_a_failure_that_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    made = folder(tmp_path)
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    place = made.path / "output" / "failure"
+    if kind == "link":
+        place.symlink_to(secret)
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        os.mkfifo(place)
+    assert not made.failure()
+
+
+def test_folders_that_the_container_replaced_by_links_are_not_followed(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    secrets = tmp_path / "secrets"
+    (secrets / "data").mkdir(parents=True)
+    (secrets / "data" / "key").write_text("secret")
+    (secrets / "failure").write_text("secret")
+    (made.path / "model").rmdir()
+    (made.path / "model").symlink_to(secrets)
+    (made.path / "output" / "data").rmdir()
+    (made.path / "output").rmdir()
+    (made.path / "output").symlink_to(secrets)
+    assert made.model() is None
+    assert made.output() is None
+    assert made.failure() is None
+
+
+def test_a_folder_without_files_is_empty(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    (made.path / "model" / "sub").mkdir()
+    assert made.model() is None
+    (made.path / "model" / "sub" / "weights").write_bytes(b"")
+    assert made.model() == made.path / "model"
+
+
+def test_reasons_keep_the_exit_code() -> None:
+    assert algorithm_error("bad data", 1) == "AlgorithmError: bad data, exit code: 1"
+    assert algorithm_error(None, 127) == "AlgorithmError: , exit code: 127"
+    long = algorithm_error("x" * 1024, 137)
+    assert len(long) == 1024
+    assert long.endswith("x, exit code: 137")
+
+
+# Archives ---------------------------------------------------------------------------------------------
+
+
+def filled(root: Path) -> Path:
+    (root / "sub" / "empty").mkdir(parents=True)
+    (root / "weights").write_bytes(b"w" * 10_000)
+    (root / "sub" / "run.sh").write_text("#!/bin/sh")
+    (root / "sub" / "run.sh").chmod(0o700)
+    return root
+
+
+def test_packing_is_deterministic_and_members_are_at_the_root(tmp_path: Path) -> None:
+    first, second = filled(tmp_path / "1"), filled(tmp_path / "2")
+    for path in (first / "weights", first / "sub"):
+        os.utime(path, (1, 1))
+    (second / "weights").chmod(0o600)
+    archive = pack(first)
+    assert archive == pack(second)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        assert tar.getnames() == ["sub", "sub/empty", "sub/run.sh", "weights"]
+        assert {(member.uid, member.gid, member.mtime) for member in tar} == {(0, 0, 0)}
+
+
+def test_what_is_packed_can_be_unpacked(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    unpack(pack(filled(tmp_path / "source")), target)
+    assert (target / "weights").read_bytes() == b"w" * 10_000
+    assert (target / "sub" / "empty").is_dir()
+    assert os.access(target / "sub" / "run.sh", os.X_OK)
+    assert not os.access(target / "weights", os.X_OK)
+
+
+def test_an_archive_without_members(tmp_path: Path) -> None:
+    unpack(pack(None), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_are_packed_as_links_and_devices_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with tarfile.open(fileobj=io.BytesIO(pack(tmp_path))) as tar:
+        [member] = tar
+        assert (member.issym(), member.linkname) == (True, "/etc/passwd")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ArchiveError, match='"pipe" is neither a file nor a folder'):
+        pack(tmp_path)
+
+
+def archive_of(*members: tarfile.TarInfo, content: bytes = b"evil") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for member in members:
+            if member.isreg():
+                member.size = len(content)
+            tar.addfile(member, io.BytesIO(content) if member.isreg() else None)
+    return buffer.getvalue()
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname = kind, link
+    return made
+
+
+@pytest.mark.parametrize(
+    ("evil", "said"),
+    [
+        (member("/etc/evil"), "outside"),
+        (member("../evil"), "outside"),
+        (member("a/../../evil"), "outside"),
+        (member("link", tarfile.SYMTYPE, "/etc"), "a link"),
+        (member("link", tarfile.SYMTYPE, "inside"), "a link"),
+        (member("link", tarfile.LNKTYPE, "../../etc/passwd"), "a link"),
+        (member("device", tarfile.CHRTYPE), "a device"),
+        (member("pipe", tarfile.FIFOTYPE), "a device"),
+    ],
+)
+def test_members_that_are_not_safe_are_refused(tmp_path: Path, evil: tarfile.TarInfo, said: str) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    with pytest.raises(ArchiveError, match=said):
+        unpack(archive_of(evil), target)
+    assert list(target.iterdir()) == []
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_bomb_is_refused(tmp_path: Path) -> None:
+    bomb = archive_of(member("zeros"), content=bytes(2_000_000))
+    assert len(bomb) < 10_000
+    with pytest.raises(ArchiveError, match="more than 1,000,000 bytes"):
+        unpack(bomb, tmp_path, limit=1_000_000)
+    unpack(bomb, tmp_path, limit=2_100_000)
+    assert (tmp_path / "zeros").stat().st_size == 2_000_000
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"",
+        b"no archive at all",
+        gzip.compress(b"no tar in here" * 100),
+        archive_of(member("a"), content=os.urandom(20_000))[:-5000],
+        archive_of(member("a"))[:-9] + b"\0" * 9,
+    ],
+    ids=["empty", "text", "gzip without tar", "cut off", "wrong checksum"],
+)
+def test_a_damaged_archive_is_refused(tmp_path: Path, damaged: bytes) -> None:
+    with pytest.raises(ArchiveError):
+        unpack(damaged, tmp_path)
+
+
+def test_a_tar_without_compression_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"not a valid tar\.gz archive"):
+        unpack(gzip.decompress(archive_of(member("a"))), tmp_path)
