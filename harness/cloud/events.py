@@ -18,7 +18,7 @@ Kind = Literal[
     "history",  # subject: execution ARN; event: one history event as the API returns it
     "function",  # subject: function name; phase (init, start, end), request_id, status, duration, error
     "function.log",  # subject: function name; request_id, line
-    "call",  # subject: "service.Operation"; caller, error (code or None), seconds (real), fault (injected)
+    "call",  # subject: "service.Operation"; caller {kind, name}, error (code or None), seconds (real), fault
     "job",  # subject: job name; type (training, transform, endpoint), status, secondary, reason, message
     "job.log",  # subject: job name; type, host, line
     "warning",  # subject: what it is about; message. Local behaviour differs from AWS, and how
