@@ -1,0 +1,11 @@
+"""AWS Step Functions, over the interpreter in `harness.asl`.
+
+`api` has the operations; `machines` and `executions` keep what there is; `definitions` says what is wrong
+with a definition; `integrations` does the work of Task states; `tokens` waits for callbacks.
+"""
+
+from __future__ import annotations
+
+from harness.cloud.stepfunctions.api import StepFunctions
+
+__all__ = ["StepFunctions"]

@@ -1,0 +1,274 @@
+"""Executions: started, running, ended, and what is kept of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Literal
+
+from harness.asl import Event, Execution, History, Outcome
+from harness.asl.tasks import JSON, TaskRunner
+from harness.asl.values import PAYLOAD_LIMIT, json_text, timestamp_text
+from harness.cloud.service import CloudContext
+from harness.cloud.stepfunctions import errors
+from harness.cloud.stepfunctions.logs import log_writer
+from harness.cloud.stepfunctions.machines import Machine, Revision
+from harness.cloud.stepfunctions.names import check_name, parse_execution_arn, random_uuid
+
+__all__ = ["Executions", "Record"]
+
+Status = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
+
+
+class Record:
+    """One execution, as it is listed and described. It must be small: tens of thousands are kept.
+
+    Attributes:
+        arn: Execution ARN.
+        name: Execution name.
+        machine_arn: State machine ARN.
+        revision: The state machine as it was when the execution started.
+        input: JSON text, as given.
+        trace_header: As given.
+        started: Virtual time.
+        stopped: Virtual time; None while it runs.
+        status: As the API shows it.
+        output: A JSON value; only when it succeeded.
+        error: Error name of an execution that did not succeed.
+        cause: Its cause.
+        history: Its events.
+    """
+
+    __slots__ = (
+        "arn",
+        "cause",
+        "error",
+        "execution",
+        "history",
+        "input",
+        "machine_arn",
+        "name",
+        "output",
+        "revision",
+        "started",
+        "status",
+        "stopped",
+        "trace_header",
+        "waiters",
+    )
+
+    def __init__(
+        self,
+        arn: str,
+        name: str,
+        machine: Machine,
+        text: str,
+        trace_header: str | None,
+        started: float,
+        execution: Execution,
+    ) -> None:
+        self.arn = arn
+        self.name = name
+        self.machine_arn = machine.arn
+        self.revision: Revision = machine.revision
+        self.input = text
+        self.trace_header = trace_header
+        self.started = started
+        self.stopped: float | None = None
+        self.status: Status = "RUNNING"
+        self.output: JSON = None
+        self.error: str | None = None
+        self.cause: str | None = None
+        self.execution: Execution | None = execution
+        self.history: History = execution.history
+        self.waiters: list[asyncio.Future[None]] | None = None
+
+    async def finished(self) -> None:
+        """Return once the execution has ended."""
+        if self.stopped is not None:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.waiters is None:
+            self.waiters = []
+        self.waiters.append(waiter)
+        await waiter
+
+
+class Executions:
+    """All executions of a cloud.
+
+    Args:
+        cloud: Where they run.
+        tasks: Does the work of Task states.
+        ended: Called with the machine when one of its executions has ended.
+    """
+
+    def __init__(self, cloud: CloudContext, tasks: TaskRunner, ended: Callable[[Machine], object]) -> None:
+        self._cloud = cloud
+        self._tasks = tasks
+        self._ended = ended
+        self._by_arn: dict[str, Record] = {}
+        self._by_machine: dict[str, list[Record]] = {}
+
+    def of(self, machine: Machine) -> list[Record]:
+        """A machine's executions, oldest first."""
+        return self._by_machine.get(machine.arn, [])
+
+    def get(self, arn: str) -> Record:
+        """The execution of an ARN. Express executions are not kept, on AWS either.
+
+        Raises:
+            ServiceError: InvalidArn, ExecutionDoesNotExist.
+        """
+        record = self._by_arn.get(arn)
+        if record is None:
+            if parse_execution_arn(arn).kind == "express":
+                raise errors.invalid_arn("Resource type not valid in this context: express")
+            raise errors.execution_does_not_exist(arn)
+        return record
+
+    def start(
+        self, machine: Machine, name: str | None, text: str | None, trace_header: str | None = None
+    ) -> Record:
+        """Start an execution and return without waiting.
+
+        Args:
+            machine: The state machine.
+            name: A UUID is taken when None.
+            text: The input as JSON text; ``{}`` when None.
+            trace_header: X-Ray trace header, kept and shown.
+
+        Raises:
+            ServiceError: InvalidName, InvalidExecutionInput, StateMachineDeleting, ExecutionAlreadyExists.
+        """
+        if machine.status == "DELETING":
+            raise errors.state_machine_deleting(machine.arn)
+        if name is None:
+            name = random_uuid(self._cloud.entropy)
+        else:
+            check_name(name)
+        text = "{}" if text is None else text
+        value = _parse(text)
+        arn = self._arn(machine, name)
+        existing = self._by_arn.get(arn)
+        if existing is not None:
+            if existing.status == "RUNNING" and existing.input == text:
+                return existing
+            raise errors.execution_already_exists(arn)
+        execution = self._execution(machine, arn, name, value)
+        record = Record(arn, name, machine, text, trace_header, self._cloud.clock.now(), execution)
+        if machine.type == "STANDARD":
+            self._by_arn[arn] = record
+            self._by_machine.setdefault(machine.arn, []).append(record)
+        machine.running[arn] = record
+        self._publish(record)
+        self._cloud.spawn(self._run(machine, record, execution), f"execution {name}")
+        return record
+
+    def _arn(self, machine: Machine, name: str) -> str:
+        if machine.type == "STANDARD":
+            return self._cloud.arn("states", f"execution:{machine.name}:{name}")
+        unique = random_uuid(self._cloud.entropy)
+        return self._cloud.arn("states", f"express:{machine.name}:{name}:{unique}")
+
+    def _execution(self, machine: Machine, arn: str, name: str, value: JSON) -> Execution:
+        revision = machine.revision
+        events = self._cloud.events
+
+        log = log_writer(self._cloud, revision.logging, machine.name, arn)
+
+        def on_event(event: Event) -> None:
+            if events.wanted:
+                events.publish("history", arn, event=event.as_dict())
+            if log is not None:
+                log(event)
+
+        return Execution(
+            revision.machine,
+            value,
+            context={
+                "Execution": {
+                    "Id": arn,
+                    "StartTime": timestamp_text(self._cloud.clock.now()),
+                    "Name": name,
+                    "RoleArn": revision.role_arn,
+                },
+                "StateMachine": {"Id": machine.arn, "Name": machine.name},
+            },
+            clock=self._cloud.clock,
+            tasks=self._tasks,
+            entropy=self._cloud.entropy,
+            on_event=on_event,
+            region=self._cloud.region,
+        )
+
+    async def _run(self, machine: Machine, record: Record, execution: Execution) -> None:
+        try:
+            outcome = await execution.run()
+        except asyncio.CancelledError:
+            raise  # the cloud stops
+        except Exception as error:
+            # A fault of ours. Nobody may wait for this execution for ever, and spawn() reports the exception.
+            outcome = Outcome("FAILED", error="States.Runtime", cause=f"A fault of the harness: {error!r}")
+            self._end(machine, record, outcome, self._cloud.clock.now())
+            raise
+        assert execution.stopped is not None
+        self._end(machine, record, outcome, execution.stopped)
+
+    def _end(self, machine: Machine, record: Record, outcome: Outcome, stopped: float) -> None:
+        record.status = outcome.status
+        record.output = outcome.output
+        record.error = outcome.error
+        record.cause = outcome.cause
+        record.stopped = stopped
+        record.execution = None
+        del machine.running[record.arn]
+        waiters, record.waiters = record.waiters or (), None
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._publish(record)
+        self._ended(machine)
+
+    def _publish(self, record: Record) -> None:
+        if self._cloud.events.wanted:
+            self._cloud.events.publish(
+                "execution", record.arn, status=record.status, error=record.error, cause=record.cause
+            )
+
+    async def stop(self, record: Record, error: str | None = None, cause: str | None = None) -> None:
+        """End an execution as ABORTED; return when it has ended. Nothing happens when it has already."""
+        execution = record.execution
+        if execution is None:
+            return
+        if execution.started is None:
+            await asyncio.sleep(0)  # its task has not had its first turn, and only what runs can be stopped
+        execution.stop(error, cause)
+        await record.finished()
+
+
+def _no_constant(name: str) -> JSON:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _parse(text: str) -> JSON:
+    """The input.
+
+    Raises:
+        ServiceError: InvalidExecutionInput; ValidationException when it is too long.
+    """
+    if len(text.encode()) > PAYLOAD_LIMIT:
+        raise errors.validation_failed(
+            "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have "
+            f"length less than or equal to {PAYLOAD_LIMIT}"
+        )
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise errors.invalid_execution_input(str(error)) from error
+
+
+def output_text(record: Record) -> str:
+    """The output of an execution that succeeded, as JSON text."""
+    return json_text(record.output)
