@@ -1,0 +1,324 @@
+"""The ``process`` runtime: containers without Docker.
+
+An image is a folder of what its Dockerfile copies and a Python environment of what it installs
+(`harness.containers.build`); the rest of it is this machine. A container is a process tree in namespaces of
+its own (`harness.containers.sandbox`). Where this machine does not let an ordinary user make namespaces, the
+program runs as it is, told by environment variables where its folders and its port are, and
+`ProcessRuntime.warnings` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import os
+import socket
+import tempfile
+from collections import deque
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+
+from harness.containers.build import build
+from harness.containers.launch import Plan, Support, plan_with_namespaces, plan_without_namespaces, probe
+from harness.containers.runtime import ContainerSpec, Image, ImageSource, Output
+from harness.containers.session import Session, remove_tree
+from harness.errors import ContainerError
+
+__all__ = ["ProcessContainer", "ProcessRuntime"]
+
+KILL_PATIENCE = 5.0  # real seconds until a container that cannot be killed from inside is killed from outside
+LONGEST_LINE = 64 * 1024  # characters; a longer line is delivered in pieces
+
+
+# The runtime ------------------------------------------------------------------------------------------
+
+
+class ProcessRuntime:
+    """Runs containers as processes of this machine.
+
+    Args:
+        session: Where running containers are recorded, so that they can be cleared away if we are killed.
+        ignore: Dockerfile steps to leave out where they cannot be honoured: shell patterns for the text of an
+            instruction, or of one command of a RUN, e.g. ``RUN apt-get install *``.
+        namespaces: Leave them out when False; use them where possible when None.
+
+    Attributes:
+        warnings: In what way containers here differ from containers on AWS, one sentence each.
+    """
+
+    name = "process"
+
+    def __init__(
+        self,
+        *,
+        session: Session | None = None,
+        ignore: Collection[str] = (),
+        namespaces: bool | None = None,
+    ) -> None:
+        self.warnings: list[str] = []
+        self._session = session
+        self._ignore = tuple(ignore)
+        self._support = probe() if namespaces is None else Support(namespaces, namespaces and probe().overlay)
+        self._containers: set[ProcessContainer] = set()
+        self._folder: Path | None = None
+        if not self._support.namespaces:
+            reason = f" ({self._support.reason})" if self._support.reason else ""
+            self._warn(
+                f"containers run without namespaces{reason}: they share this machine's network and files, "
+                "and find their folders by SAGEMAKER_BASE_DIR and their port by SAGEMAKER_BIND_TO_PORT"
+            )
+
+    async def build(self, source: ImageSource, on_progress: Output | None = None) -> Image:
+        """See `ContainerRuntime.build`."""
+        image = await asyncio.to_thread(build, source, self._ignore, on_progress or (lambda line: None))
+        for warning in image.payload.warnings:
+            self._warn(f"image {source.name}: {warning}")
+        return image
+
+    async def start(self, spec: ContainerSpec, on_output: Output) -> ProcessContainer:
+        """See `ContainerRuntime.start`."""
+        plan = self._plan(spec)
+        container = ProcessContainer(spec, plan, self._session)
+        self._containers.add(container)
+        try:
+            await container.start(on_output, self._containers.discard)
+        except BaseException:
+            self._containers.discard(container)
+            raise
+        return container
+
+    async def close(self) -> None:
+        """See `ContainerRuntime.close`."""
+        await asyncio.gather(*(container.kill() for container in tuple(self._containers)))
+        if self._folder is not None:
+            remove_tree(self._folder)
+            self._folder = None
+
+    def _warn(self, message: str) -> None:
+        if message not in self.warnings:
+            self.warnings.append(message)
+
+    def _plan(self, spec: ContainerSpec) -> Plan:
+        for mount in spec.mounts:
+            if not mount.source.exists():
+                raise ContainerError(
+                    f"container {spec.name}: {mount.source} does not exist, so it cannot be mounted"
+                )
+        if not self._support.namespaces:
+            folder = Path(tempfile.mkdtemp(prefix=f"{spec.name}-", dir=self._scratch()))
+            return plan_without_namespaces(spec, folder)
+        return plan_with_namespaces(spec, overlay=self._support.overlay)
+
+    def _scratch(self) -> Path:
+        if self._session is not None:
+            return self._session.folder("containers")
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="harness-containers-"))
+        return self._folder
+
+
+# A running container ----------------------------------------------------------------------------------
+
+
+class ProcessContainer:
+    """A started container; see `harness.containers.runtime.Container`."""
+
+    def __init__(self, spec: ContainerSpec, plan: Plan, session: Session | None) -> None:
+        self.spec = spec
+        self._plan = plan
+        self._session = session
+        self._process: asyncio.subprocess.Process
+        self._channel: _Channel
+        self._ended: asyncio.Task[int]
+
+    async def start(self, on_output: Output, on_end: Callable[[ProcessContainer], object]) -> None:
+        """Start it; returns once the program runs."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            self._channel = _Channel(ours)
+            supervised = ("--control", str(theirs.fileno()), "--owner", str(os.getpid()))
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._plan.command(*supervised),
+                    env=self._plan.process_environment(),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.STDOUT,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,  # Ctrl-C is for the harness, which then decides
+                )
+            except BaseException:
+                self._channel.close()
+                raise
+        if self._session is not None:
+            self._session.record(self._process.pid)
+        self._ended = asyncio.create_task(self._run(on_output, on_end), name=f"container {self.spec.name}")
+        try:
+            problem = await self._channel.ready
+        except BaseException:
+            await asyncio.shield(self.kill())
+            raise
+        if problem is not None:
+            await self._ended
+            raise ContainerError(f"container {self.spec.name} cannot be set up: {problem}")
+
+    async def _run(self, on_output: Output, on_end: Callable[[ProcessContainer], object]) -> int:
+        assert self._process.stdout is not None
+        try:
+            lines = _Lines(on_output)
+            while chunk := await self._process.stdout.read(1 << 16):
+                lines.feed(chunk)
+            lines.end()
+            code = await self._process.wait()
+        except BaseException:
+            self._process.kill()
+            await self._process.wait()
+            raise
+        finally:
+            self._channel.close()
+            if self._session is not None:
+                self._session.forget(self._process.pid)
+            on_end(self)
+        return code if code >= 0 else 128 - code
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self._ended)
+
+    async def stop(self, grace: float) -> int:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(self._plan.stop_signal)
+        done, _ = await asyncio.wait({self._ended}, timeout=grace)
+        return await self.wait() if done else await self.kill()
+
+    async def kill(self) -> int:
+        # Asked from inside, all of the container is gone when the sandbox reports the end.
+        self._channel.ask_to_kill()
+        done, _ = await asyncio.wait({self._ended}, timeout=KILL_PATIENCE)
+        if not done:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+        return await self.wait()
+
+    async def connect(self, port: int) -> socket.socket:
+        if self.spec.network != "loopback":
+            raise ConnectionRefusedError(f"container {self.spec.name} has no network")
+        if self._ended.done():
+            raise ConnectionError(f"container {self.spec.name} has ended")
+        if self._plan.namespaces:
+            connection = await self._channel.new_socket()
+        else:
+            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            port = self._plan.ports.get(port, port)
+        connection.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def reproduce(self) -> str:
+        return self._plan.shell_command()
+
+
+class _Channel:
+    """The harness's end of the socket to a container's init.
+
+    Attributes:
+        ready: Done when the program is started, with None, or with the reason why it is not.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self._end = end
+        self._loop = asyncio.get_running_loop()
+        self._problem: bytes | None = None
+        self._waiting: deque[asyncio.Future[socket.socket]] = deque()
+        self._sending = asyncio.Lock()
+        self.ready: asyncio.Future[str | None] = self._loop.create_future()
+        self._loop.add_reader(end, self._receive)
+
+    async def new_socket(self) -> socket.socket:
+        """A TCP socket, not connected, of the container's network."""
+        answer: asyncio.Future[socket.socket] = self._loop.create_future()
+        async with self._sending:
+            self._waiting.append(answer)
+            with suppress(BrokenPipeError, ConnectionResetError):  # then `answer` gets its error, too
+                await self._loop.sock_sendall(self._end, b"s")
+        return await answer
+
+    def ask_to_kill(self) -> None:
+        with suppress(OSError):  # it has ended, or is about to
+            self._end.send(b"k")
+
+    def close(self) -> None:
+        if self._end.fileno() < 0:
+            return
+        self._loop.remove_reader(self._end)
+        self._end.close()
+        if not self.ready.done():
+            problem = self._problem or b"the process that was to set it up has died"
+            self.ready.set_result(problem.decode(errors="replace"))
+        while self._waiting:
+            answer = self._waiting.popleft()
+            if not answer.done():
+                answer.set_exception(ConnectionError("the container has ended"))
+
+    def _receive(self) -> None:
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self._end, 1 if self._problem is None else 4096, 1)
+        except (BlockingIOError, InterruptedError):
+            return
+        except ConnectionResetError:
+            message, descriptors = b"", []
+        if not message:
+            self._loop.remove_reader(self._end)
+        elif self._problem is not None:
+            self._problem += message
+        elif message == b"r":
+            self.ready.set_result(None)
+        elif message == b"e":
+            self._problem = b""
+        else:
+            self._answer(descriptors)
+
+    def _answer(self, descriptors: list[int]) -> None:
+        answer = self._waiting.popleft()
+        received = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        if answer.done():  # whoever asked has gone away
+            for unused in received:
+                unused.close()
+        elif received:
+            answer.set_result(received[0])
+        else:
+            answer.set_exception(
+                ConnectionError("the container has no file descriptor left for a connection")
+            )
+
+
+class _Lines:
+    """Cuts a stream of bytes into lines of text."""
+
+    def __init__(self, deliver: Output) -> None:
+        self._deliver = deliver
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._rest = ""
+
+    def feed(self, chunk: bytes) -> None:
+        *lines, self._rest = (self._rest + self._decoder.decode(chunk)).split("\n")
+        for line in lines:
+            self._line(line)
+        while len(self._rest) > LONGEST_LINE:
+            self._deliver(self._rest[:LONGEST_LINE])
+            self._rest = self._rest[LONGEST_LINE:]
+
+    def end(self) -> None:
+        self._rest += self._decoder.decode(b"", final=True)
+        if self._rest:
+            self._line(self._rest)
+
+    def _line(self, line: str) -> None:
+        line = line.removesuffix("\r")
+        for start in range(0, max(1, len(line)), LONGEST_LINE):
+            self._deliver(line[start : start + LONGEST_LINE])
