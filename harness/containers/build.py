@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.containers.base import BaseImage, base_image
-from harness.containers.cache import cache_folder, locked
 from harness.containers.context import Context, Entry, glob_pattern, open_context
 from harness.containers.dockerfile import (
     Dockerfile,
@@ -31,13 +30,14 @@ from harness.containers.dockerfile import (
     words,
 )
 from harness.containers.environments import PythonEnvironment, environment
-from harness.containers.interpreters import Interpreter, choose
 from harness.containers.run import Refusal, RunSteps
 from harness.containers.runtime import Image, ImageSource, Output
 from harness.containers.session import remove_tree
 from harness.containers.shellwords import SyntaxProblem, commands
 from harness.containers.tree import Tree
 from harness.errors import DockerfileError
+from harness.project.cache import cache_folder, locked
+from harness.project.pythons import Interpreter, nearest
 
 __all__ = ["Rootfs", "build"]
 
@@ -87,13 +87,13 @@ def build(source: ImageSource, ignore: Sequence[str], progress: Output) -> Image
     for argument in dockerfile.arguments:
         variables.declare(dockerfile, argument, {})
     base = base_image(dockerfile, variables.arguments, ignore)
-    interpreter = choose(base.python)
+    interpreter = nearest(base.python)
     key = _sha256(FORMAT, digest, repr(sorted(ignore)), interpreter.path, repr(interpreter.version))[:32]
 
     folder = cache_folder() / "images" / key
     found = _load(folder, interpreter)
     if found is None:
-        with locked("images", key) as folder:
+        with locked(cache_folder() / "images", key) as folder:
             found = _load(folder, interpreter)
             if found is None:
                 remove_tree(folder)

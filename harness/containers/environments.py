@@ -11,11 +11,11 @@ from pathlib import Path
 
 import uv
 
-from harness.containers.cache import cache_folder, locked
-from harness.containers.interpreters import Interpreter
 from harness.containers.runtime import Output
 from harness.containers.session import remove_tree
 from harness.errors import ContainerError
+from harness.project.cache import cache_folder, locked
+from harness.project.pythons import Interpreter
 
 __all__ = ["Installation", "PythonEnvironment", "environment"]
 
@@ -95,7 +95,7 @@ def environment(
     found = PythonEnvironment(interpreter, cache_folder() / "environments" / key)
     if found.complete:
         return found
-    with locked("environments", key) as root:
+    with locked(cache_folder() / "environments", key) as root:
         if not found.complete:
             remove_tree(root)
             root.mkdir()

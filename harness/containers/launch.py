@@ -18,10 +18,10 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from harness.containers.build import Rootfs
-from harness.containers.cache import cache_folder
 from harness.containers.runtime import ContainerSpec, Mount
 from harness.containers.session import remove_tree
 from harness.errors import ContainerError, EnvironmentFault
+from harness.project.cache import cache_folder
 
 __all__ = ["Plan", "Support", "plan_with_namespaces", "plan_without_namespaces", "probe"]
 

@@ -8,7 +8,7 @@ for resource in stack.resources:    # in an order in which they can be created
 """
 
 from harness.project.bundle import Artifact, Bundle, ImageContext, resolve
-from harness.project.interpreters import Interpreter, nearest_interpreter
+from harness.project.interpreters import nearest_interpreter
 from harness.project.project import Project
 from harness.project.resolve import ResolvedStack, Resource, Stack
 from harness.project.settings import Settings
@@ -19,7 +19,6 @@ __all__ = [
     "Artifact",
     "Bundle",
     "ImageContext",
-    "Interpreter",
     "Project",
     "ResolvedStack",
     "Resource",

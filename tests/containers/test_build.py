@@ -12,10 +12,10 @@ import pytest
 
 from harness.containers.build import build
 from harness.containers.context import Ignore
-from harness.containers.interpreters import choose, installed
 from harness.containers.runtime import Image, ImageSource
 from harness.containers.tree import change_mode
 from harness.errors import ContainerError, DockerfileError
+from harness.project.pythons import installed, nearest
 from tests.containers.conftest import MakeContext, MakeImage
 
 PYTHON = "FROM python:3-slim\n"
@@ -314,10 +314,10 @@ def test_requirements_that_are_not_supported_are_named(image: MakeImage, line: s
 
 def test_the_nearest_interpreter_is_chosen() -> None:
     own = sys.version_info[:2]
-    assert choose(None).version[:2] == own
-    assert choose((3, own[1])).version[1] == own[1]
+    assert nearest(None).version[:2] == own
+    assert nearest((3, own[1])).version[1] == own[1]
     distances = [abs(found.version[1] - 99) for found in installed()]
-    assert abs(choose((3, 99)).version[1] - 99) == min(distances)
+    assert abs(nearest((3, 99)).version[1] - 99) == min(distances)
 
 
 def test_interpreters_are_programs_not_launchers() -> None:

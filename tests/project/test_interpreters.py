@@ -5,93 +5,76 @@ import sys
 
 import pytest
 
-from harness.errors import UnsupportedError
-from harness.project import interpreters
+from harness.errors import EnvironmentFault, UnsupportedError
 from harness.project.interpreters import nearest_interpreter, package_target, runtime_version
+from harness.project.pythons import Interpreter, installed, nearest
 
 OWN = sys.version_info.minor
 
 
-@pytest.fixture
-def only_own_interpreter(monkeypatch, tmp_path):
-    """A machine on which nothing but the harness's own Python is installed."""
-    for name in ("PATH", "XDG_DATA_HOME", "UV_PYTHON_INSTALL_DIR", "PYENV_ROOT", "HOME"):
-        monkeypatch.setenv(name, str(tmp_path))
-    interpreters._find.cache_clear()
-    yield tmp_path
-    interpreters._find.cache_clear()
+def python(minor: int, micro: int = 4) -> Interpreter:
+    return Interpreter(f"/python3.{minor}.{micro}", (3, minor, micro), "/", ("/",))
 
 
-def install(folder, minor, answers=None):
-    """A stand-in for an interpreter: answers what its version is."""
-    answers = minor if answers is None else answers
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"python3.{minor}"
-    path.write_text(f"#!/bin/sh\necho '[\"CPython\", 3, {answers}]'\n")
-    path.chmod(0o755)
-    return str(path)
+def test_this_interpreter_is_among_the_installed_ones() -> None:
+    found = installed()[0]
+    assert found.version[:2] == sys.version_info[:2]
+    assert found.prefix == sys.base_prefix
 
 
-def test_the_declared_version_when_it_is_our_own(only_own_interpreter):
-    found = nearest_interpreter(f"python3.{OWN}")
-    assert (found.version, found.path, found.exact) == (f"3.{OWN}", sys.executable, True)
+@pytest.mark.parametrize(
+    ("installed_minors", "wanted", "chosen"),
+    [
+        ([11, 12, 13], 12, 12),
+        ([11, 13], 13, 13),
+        ([10, 14], 13, 14),
+        ([10, 14], 11, 10),
+    ],
+)
+def test_the_declared_version_or_the_nearest(installed_minors: list[int], wanted: int, chosen: int) -> None:
+    among = [python(minor) for minor in installed_minors]
+    assert nearest_interpreter(f"python3.{wanted}", among).minor == f"3.{chosen}"
 
 
-def test_the_declared_version_on_the_path(only_own_interpreter):
-    path = install(only_own_interpreter, OWN + 1)
-    found = nearest_interpreter(f"python3.{OWN + 1}")
-    assert (found.version, found.path, found.exact) == (f"3.{OWN + 1}", path, True)
+def test_of_two_equally_near_our_own() -> None:
+    for other in (OWN - 2, OWN + 2):
+        among = [python(other), python(OWN)]
+        assert nearest((3, (OWN + other) // 2), among).version[1] == OWN
 
 
-@pytest.mark.parametrize("folder", ["uv/python/cpython-3.{}.4-linux-x86_64-gnu/bin", "versions/3.{}.4/bin"])
-def test_the_newest_where_uv_and_pyenv_install_it(only_own_interpreter, monkeypatch, folder):
-    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(only_own_interpreter / "uv/python"))
-    install(only_own_interpreter / folder.format(OWN + 1), OWN + 1)
-    newer = install(only_own_interpreter / folder.format(OWN + 1).replace(".4", ".12"), OWN + 1)
-    assert nearest_interpreter(f"python3.{OWN + 1}").path == newer
+def test_of_two_equally_near_that_are_not_ours_the_newer() -> None:
+    assert nearest((3, OWN + 3), [python(OWN + 2), python(OWN + 4)]).version[1] == OWN + 4
 
 
-def test_without_the_declared_version_our_own_when_nothing_is_nearer(only_own_interpreter):
-    install(only_own_interpreter, OWN + 4)
-    found = nearest_interpreter(f"python3.{OWN + 2}")
-    assert (found.version, found.path, found.exact) == (f"3.{OWN}", sys.executable, False)
+def test_the_newest_of_one_minor_version() -> None:
+    among = [python(12, 1), python(12, 9), python(12, 3)]
+    assert nearest_interpreter("python3.12", among).version == (3, 12, 9)
 
 
-def test_without_the_declared_version_a_nearer_one_than_our_own(only_own_interpreter):
-    path = install(only_own_interpreter, OWN + 4)
-    found = nearest_interpreter(f"python3.{OWN + 3}")
-    assert (found.version, found.path, found.exact) == (f"3.{OWN + 4}", path, False)
-
-
-def test_one_that_is_not_what_its_name_says_is_passed_over(only_own_interpreter):
-    install(only_own_interpreter, OWN + 1, answers=OWN)
-    assert not nearest_interpreter(f"python3.{OWN + 1}").exact
-
-
-def test_a_shim_of_pyenv_is_not_asked(only_own_interpreter, monkeypatch):
-    shims = only_own_interpreter / "shims"
-    install(shims, OWN + 1)
-    monkeypatch.setenv("PATH", str(shims))
-    assert not nearest_interpreter(f"python3.{OWN + 1}").exact
+def test_one_that_cannot_run_functions_is_no_choice() -> None:
+    assert nearest_interpreter("python3.9", [python(9), python(12)]).minor == "3.12"
+    with pytest.raises(EnvironmentFault, match=r"3\.10"):
+        nearest_interpreter("python3.9", [python(9)])
 
 
 @pytest.mark.parametrize("runtime", ["nodejs20.x", "python2.7", "provided.al2023", "python3"])
-def test_other_runtimes_are_refused_by_name(runtime):
+def test_other_runtimes_are_refused_by_name(runtime: str) -> None:
     with pytest.raises(UnsupportedError, match=runtime):
         runtime_version(runtime)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere packages are for another system than Lambda's")
-def test_packages_are_for_the_interpreter_that_runs_them(only_own_interpreter):
+def test_packages_are_for_the_interpreter_that_runs_them() -> None:
     here = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
     other = "arm64" if here == "x86_64" else "x86_64"
+    among = [python(OWN)]
 
-    exact = package_target(f"python3.{OWN}", here)
+    exact = package_target(f"python3.{OWN}", here, among)
     assert (exact.python, exact.architecture, exact.exact) == (f"3.{OWN}", here, True)
     assert exact.platform.startswith(platform.machine())
 
-    assert package_target(f"python3.{OWN}", other).architecture == here
-    assert not package_target(f"python3.{OWN}", other).exact
+    assert package_target(f"python3.{OWN}", other, among).architecture == here
+    assert not package_target(f"python3.{OWN}", other, among).exact
 
-    older = package_target(f"python3.{OWN + 1}", here)
+    older = package_target(f"python3.{OWN + 1}", here, among)
     assert (older.python, older.exact) == (f"3.{OWN}", False)

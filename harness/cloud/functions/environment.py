@@ -120,8 +120,8 @@ class Environment:
             None when it is ready; else what went wrong, and the environment is of no use.
         """
         self._begin(request_id)
-        await self._api.start()
         try:
+            await self._api.start()
             self._process = await self._template.spawn(
                 code=self.version.code.folder,
                 layers=self._layers,

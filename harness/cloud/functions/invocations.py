@@ -21,6 +21,7 @@ from harness.cloud.functions.packages import PackageStore
 from harness.cloud.functions.runtimes import Runtime
 from harness.cloud.functions.template import TemplateProcess
 from harness.cloud.service import CloudContext
+from harness.project.cache import cache_folder
 
 ACCOUNT_CONCURRENCY = 1000
 INIT_LIMIT = 10.0
@@ -103,7 +104,7 @@ class Templates:
             runtime,
             self._folder / f"python{runtime.version}",
             self._packages.folder,
-            runtimes.cache_folder(),
+            cache_folder(),
             lambda message: self.warn("functions", message),
         )
         try:
@@ -164,9 +165,7 @@ class Invoker:
         try:
             with self._cloud.clock.work("call"):  # AWS has its interpreters at hand; no time passes for ours
                 template = await self.templates.get(version.name, version.runtime)
-                layers = await asyncio.to_thread(
-                    self._packages.merge, tuple(layer.package for layer in version.layers)
-                )
+                layers = self._packages.merge(tuple(layer.package for layer in version.layers))
             with self._cloud.clock.work("function"):
                 return await _Run(self._cloud, self, template, layers, version, invocation).perform()
         finally:

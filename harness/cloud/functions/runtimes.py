@@ -7,24 +7,21 @@ harness itself runs on, and `Runtime.substitute` says so. What AWS's runtime has
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import importlib.metadata
 import os
 import platform
 import shutil
 import subprocess
-import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import uv
 
 from harness.errors import EnvironmentFault
+from harness.project.cache import locked
 from harness.project.interpreters import nearest_interpreter
 
 INTERFACE_CLIENT = "awslambdaric==4.2.2"
@@ -56,48 +53,9 @@ class Runtime:
 
 
 def find(declared: str) -> Runtime:
-    """The interpreter for a runtime name such as ``python3.12``: the one that layers are resolved for.
-
-    Starts a few processes unless it is the interpreter of the harness; never downloads one.
-    """
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    nearest = nearest_interpreter(declared)
-    if nearest.version != here:
-        found = _located(nearest.path, nearest.version)
-        if found is not None:
-            return Runtime(declared, nearest.version, *found)
-    prefix = Path(sys.base_prefix)
-    executable = prefix / "bin" / f"python{here}"
-    if not executable.exists():
-        raise EnvironmentFault(
-            f"the interpreter of this virtual environment is not at {executable}",
-            hint="make the virtual environment anew with an interpreter that lies in a bin folder",
-        )
-    return Runtime(declared, here, executable, prefix)
-
-
-def _located(interpreter: str, version: str) -> tuple[Path, Path] | None:
-    """Executable and prefix of an interpreter outside any virtual environment."""
-    question = "import sys; print(sys.base_prefix); print('{}.{}'.format(*sys.version_info))"
-    asked = subprocess.run(
-        [interpreter, "-I", "-S", "-c", question],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    prefix, _, answer = asked.stdout.strip().partition("\n")
-    executable = Path(prefix) / "bin" / f"python{version}"
-    if asked.returncode != 0 or answer != version or not executable.exists():
-        return None
-    return executable, Path(prefix)
-
-
-def cache_folder() -> Path:
-    """Where the harness keeps what outlives a session: $HARNESS_CACHE, else harness/ in the user's cache."""
-    chosen = os.environ.get("HARNESS_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness"
+    """The interpreter for a runtime name such as ``python3.12``: the one that layers are resolved for."""
+    found = nearest_interpreter(declared)
+    return Runtime(declared, found.minor, Path(found.path), Path(found.prefix))
 
 
 def packages(runtime: Runtime, cache: Path) -> Path:
@@ -118,11 +76,10 @@ def packages(runtime: Runtime, cache: Path) -> Path:
         *requirements,
     ]
     key = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
-    folder = cache / "functions" / f"python{runtime.version}-{key}"
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.parent / f"{folder.name}.lock"):
+    name = f"python{runtime.version}-{key}"
+    if (cache / "functions" / name).exists():
+        return cache / "functions" / name
+    with locked(cache / "functions", name) as folder:
         if not folder.exists():
             _install(runtime, requirements, folder)
     return folder
@@ -149,11 +106,3 @@ def _install(runtime: Runtime, requirements: list[str], folder: Path) -> None:
         (scratch / "packages").rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that other processes on this machine respect."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -76,7 +76,7 @@ class Lambda(VersionOperations, LayerOperations, AccessOperations):
         self.invoker.admit(function, self.registry.functions)
         try:
             return await self.invoker.invoke(version, invocation)
-        except (EnvironmentFault, ConnectionError) as error:
+        except (EnvironmentFault, OSError) as error:
             raise ServiceError("ServiceException", str(error), status=500) from error
 
     def _trace_id(self) -> str:

@@ -61,7 +61,7 @@ class TemplateProcess:
         runtime: The interpreter.
         folder: Scratch space of its own.
         packages: Folder under which code and layers lie unpacked.
-        cache: The cache of this machine, see `runtimes.cache_folder`.
+        cache: The cache of this machine, see `harness.project.cache`.
         warn: Told, in a sentence, how environments will differ from AWS's.
     """
 
@@ -128,6 +128,11 @@ class TemplateProcess:
         """Start the process and wait until it answers; says why it did not."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
+        loop = asyncio.get_running_loop()
+        self._socket = ours
+        self._received.clear()
+        self._ready = loop.create_future()
+        loop.add_reader(ours, self._read)
         errors = self._folder / f"{config['stage']}.log"
         command = [
             str(self.runtime.executable),
@@ -146,11 +151,6 @@ class TemplateProcess:
                 cwd="/",
                 env=self._environment(),
             )
-        loop = asyncio.get_running_loop()
-        self._socket = ours
-        self._received.clear()
-        self._ready = loop.create_future()
-        loop.add_reader(ours, self._read)
         try:
             await self._ready
         except ConnectionError:

@@ -1,4 +1,4 @@
-"""Where built images and Python environments are kept between runs, and how processes share them."""
+"""Where layers, images and Python environments are kept between runs, and how processes share them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def locked(kind: str, key: str) -> Iterator[Path]:
+def locked(folder: Path, key: str) -> Iterator[Path]:
     """Let one process at a time make an item of the cache.
+
+    Args:
+        folder: Where items of its kind lie, e.g. ``cache_folder() / "images"``.
+        key: What it is called there.
 
     Yields:
         The folder that is to hold it. Its parent exists; it may itself exist, when it was made meanwhile.
     """
-    folder = cache_folder() / kind
     (folder / ".locks").mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / ".locks" / key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

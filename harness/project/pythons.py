@@ -1,4 +1,7 @@
-"""The Python interpreters of this machine, and which of them stands in for an image's."""
+"""The Python interpreters of this machine, and which of them is nearest to a version that is asked for.
+
+Functions, the packages of their layers, and images all run on one of these; nothing is ever downloaded.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,16 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.containers.cache import cache_folder
 from harness.errors import EnvironmentFault
+from harness.project.cache import cache_folder
 
-__all__ = ["Interpreter", "choose", "installed"]
+__all__ = ["Interpreter", "installed", "nearest"]
 
-FORMAT = 1  # of the file that remembers what is known of interpreters
+FORMAT = 2  # of the file that remembers what is known of interpreters
 
 QUESTIONS = """
 import json, os, re, sys, sysconfig
@@ -29,6 +33,7 @@ except OSError:
 print(json.dumps({
     "implementation": sys.implementation.name,
     "version": list(sys.version_info[:3]),
+    "prefix": sys.base_prefix,
     "threads": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
     "folders": sorted(os.path.realpath(path) for path in inside),
 }))
@@ -42,11 +47,13 @@ class Interpreter:
     Attributes:
         path: The executable itself, without links in the path.
         version: (major, minor, micro).
+        prefix: The folder it is installed in.
         folders: Where it and the libraries it loads lie; none inside another.
     """
 
     path: str
     version: tuple[int, int, int]
+    prefix: str
     folders: tuple[str, ...]
 
     @property
@@ -55,23 +62,35 @@ class Interpreter:
         return f"{self.version[0]}.{self.version[1]}"
 
 
-def choose(wanted: tuple[int, int] | None) -> Interpreter:
-    """The installed interpreter that is nearest to a version; the newer of two that are equally near.
+def nearest(
+    wanted: tuple[int, int] | None, among: Sequence[Interpreter] | None = None, *, oldest: int = 7
+) -> Interpreter:
+    """The interpreter that is nearest to a version.
+
+    Of two equally near, the one the harness itself runs on, else the newer.
 
     Args:
-        wanted: (major, minor); None takes the one the harness itself runs on.
+        wanted: (major, minor); None takes the harness's own.
+        among: The interpreters to choose from; those installed when None.
+        oldest: Minor version below which an interpreter is of no use.
 
     Raises:
         EnvironmentFault: There is none at all.
     """
-    candidates = installed()
+    candidates = [found for found in (installed() if among is None else among) if found.version[1] >= oldest]
     if not candidates:
         raise EnvironmentFault(
-            "no Python 3 interpreter was found", hint="Install Python, e.g. with your system's packages."
+            f"no Python 3.{oldest} or newer was found",
+            hint="Install Python, e.g. with your system's packages.",
         )
-    own = sys.version_info[:2] if wanted is None else wanted
-    # Of several with the same minor version the newest; `max` keeps the first, i.e. this process's own.
-    return max(candidates, key=lambda found: (-abs(found.version[1] - own[1]), found.version))
+    own = sys.version_info[:2]
+    target = own if wanted is None else wanted
+
+    def merit(found: Interpreter) -> tuple[int, bool, tuple[int, int, int]]:
+        return -abs(found.version[1] - target[1]), found.version[:2] == own, found.version
+
+    # Of several with one minor version the newest; `max` keeps the first of equals, i.e. this process's own.
+    return max(candidates, key=merit)
 
 
 def installed() -> list[Interpreter]:
@@ -136,7 +155,7 @@ class _Memory:
         answer = self._known[key]
         if answer is None:
             return None
-        return Interpreter(path, tuple(answer["version"]), _outermost(answer["folders"]))
+        return Interpreter(path, tuple(answer["version"]), answer["prefix"], _outermost(answer["folders"]))
 
     def save(self) -> None:
         if self._changed:
