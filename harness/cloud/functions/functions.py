@@ -15,6 +15,7 @@ from harness.cloud.functions.packages import Package, PackageStore
 from harness.cloud.functions.registry import Registry, page
 from harness.cloud.service import CloudContext, Request, Service
 from harness.errors import EnvironmentFault
+from harness.project.cache import cache_folder
 
 
 class FunctionOperations(Service):
@@ -30,7 +31,7 @@ class FunctionOperations(Service):
         super().__init__(cloud)
         folder = cloud.folder / "functions"
         self.registry = Registry(cloud)
-        self.packages = PackageStore(folder / "packages")
+        self.packages = PackageStore(cache_folder() / "packages")
         self.invoker = Invoker(cloud, folder, self.packages)
         self._prewarm = prewarm
 

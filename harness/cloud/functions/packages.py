@@ -13,12 +13,18 @@ import io
 import os
 import shutil
 import stat
+import time
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness.cloud.errors import ServiceError
+from harness.containers.session import remove_tree
+from harness.project.cache import locked
+
+UNUSED = 30 * 86_400.0
+"""Seconds after which an archive that nobody has used is removed."""
 
 LARGEST_UNPACKED = 262_144_000
 """Bytes that a function and its layers may come to, unpacked (a quota of AWS)."""
@@ -44,9 +50,10 @@ class Package:
 
 
 class PackageStore:
-    """Unpacked archives in one folder.
+    """Unpacked archives in one folder, which sessions share: a layer of a thousand files is unpacked once.
 
-    Methods block; an archive that is already there costs its hash.
+    Methods block; an archive that is already there costs its hash. What nobody has used for `UNUSED` seconds
+    is removed when the store is opened.
 
     Args:
         folder: Where; made if missing.
@@ -55,6 +62,10 @@ class PackageStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("*.zip"):
+            if path.stat().st_mtime < time.time() - UNUSED:
+                path.unlink(missing_ok=True)
+                remove_tree(path.with_suffix(""))
 
     def add(self, content: bytes) -> Package:
         """Unpack an archive.
@@ -69,17 +80,18 @@ class PackageStore:
         archive = self.folder / f"{name}.zip"
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as opened:
-                members = opened.infolist()
-                unpacked = sum(member.file_size for member in members)
+                unpacked = sum(member.file_size for member in opened.infolist())
                 if unpacked >= LARGEST_UNPACKED:
                     raise _invalid(f"Unzipped size must be smaller than {LARGEST_UNPACKED} bytes")
                 if not target.exists():
-                    archive.write_bytes(content)
-                    self._unpack(opened, members, target)
+                    with locked(self.folder, name):
+                        if not target.exists():
+                            self._unpack(opened, content, target)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise _invalid(
                 "Could not unzip uploaded file. Please check your file, then try to upload again."
             ) from error
+        os.utime(archive)
         return Package(base64.b64encode(digest.digest()).decode(), len(content), unpacked, name, archive)
 
     def merge(self, layers: tuple[Package, ...]) -> str | None:
@@ -91,20 +103,22 @@ class PackageStore:
         name = "layers-" + hashlib.sha256(" ".join(layer.folder for layer in layers).encode()).hexdigest()
         target = self.folder / name
         if not target.exists():
-            scratch = self.folder / f".{name}"
-            shutil.rmtree(scratch, ignore_errors=True)
-            for layer in layers:
-                _overlay(self.folder / layer.folder, scratch)
-            scratch.rename(target)
+            with locked(self.folder, name):
+                if not target.exists():
+                    scratch = self.folder / f".{name}"
+                    shutil.rmtree(scratch, ignore_errors=True)
+                    for layer in layers:
+                        _overlay(self.folder / layer.folder, scratch)
+                    scratch.rename(target)
         return name
 
-    def _unpack(self, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], target: Path) -> None:
+    def _unpack(self, archive: zipfile.ZipFile, content: bytes, target: Path) -> None:
         scratch = target.with_name(f".{target.name}")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         try:
             links = []
-            for member in members:
+            for member in archive.infolist():
                 path = scratch / _inside(member.filename)
                 mode = member.external_attr >> 16
                 if member.is_dir():
@@ -120,6 +134,8 @@ class PackageStore:
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
+        # In this order: a folder that is there has its archive beside it.
+        target.with_suffix(".zip").write_bytes(content)
         scratch.rename(target)
 
 

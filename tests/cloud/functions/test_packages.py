@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import zipfile
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cloud.errors import ServiceError
-from harness.cloud.functions.packages import PackageStore
+from harness.cloud.functions.packages import UNUSED, PackageStore
 
 
 def zipped(*members: tuple[str | zipfile.ZipInfo, str]) -> bytes:
@@ -67,7 +68,7 @@ def test_refuses_a_path_that_leads_out(store: PackageStore, name: str) -> None:
     with pytest.raises(ServiceError, match="leads out") as refused:
         store.add(zipped(("fine.py", ""), (name, "")))
     assert refused.value.code == "InvalidParameterValueException"
-    assert not [path for path in store.folder.iterdir() if path.is_dir()]
+    assert [path.name for path in store.folder.iterdir()] == [".locks"]
 
 
 def test_refuses_a_link_that_leads_out_and_keeps_one_that_does_not(store: PackageStore) -> None:
@@ -109,3 +110,30 @@ def test_later_layers_lie_over_earlier_ones(store: PackageStore) -> None:
     assert store.merge((first, second)) == merged
     assert store.merge((second, first)) != merged
     assert store.merge(()) is None
+
+
+def test_stores_of_two_sessions_share_what_is_unpacked(store: PackageStore) -> None:
+    content = zipped(("handler.py", "x = 1"))
+    folder = store.folder / store.add(content).folder
+    (folder / "mark").touch()
+    other = PackageStore(store.folder)
+    assert (other.folder / other.add(content).folder / "mark").exists()
+
+
+def test_what_nobody_used_for_long_is_removed_when_a_store_is_opened(store: PackageStore) -> None:
+    old, new = store.add(zipped(("old.py", ""))), store.add(zipped(("new.py", "")))
+    used = old.archive.stat().st_mtime - UNUSED - 60
+    os.utime(old.archive, (used, used))
+    PackageStore(store.folder)
+    assert not old.archive.exists()
+    assert not (store.folder / old.folder).exists()
+    assert (store.folder / new.folder / "new.py").exists()
+
+
+def test_use_keeps_an_archive(store: PackageStore) -> None:
+    content = zipped(("handler.py", ""))
+    archive = store.add(content).archive
+    os.utime(archive, (0, 0))
+    store.add(content)
+    PackageStore(store.folder)
+    assert archive.exists()
