@@ -1,0 +1,147 @@
+"""``harness up``: keep a local cloud."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.common import (
+    JsonOption,
+    ProjectOption,
+    command,
+    console,
+    fail,
+    find_root,
+    reap,
+    run_async,
+)
+
+if TYPE_CHECKING:
+    from harness.targets.standing import StandingCloud
+
+__all__ = ["up"]
+
+
+class ClockChoice(StrEnum):
+    """How time passes in the cloud."""
+
+    skip = "skip"
+    real = "real"
+
+
+@command
+def up(
+    project: ProjectOption = None,
+    detach: Annotated[
+        bool,
+        typer.Option("--detach", "-d", help="Return once the cloud answers; it stays in the background."),
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any that is free.")
+    ] = 4566,
+    clock: Annotated[
+        ClockChoice,
+        typer.Option(help="skip: time jumps when only timers are left. real: it runs as on the wall."),
+    ] = ClockChoice.skip,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a local cloud with the project deployed, for repeated runs and for AWS tools, until Ctrl-C."""
+    root = find_root(project)
+    reap(root)
+    if detach:
+        _detach(root, port, clock, as_json)
+    else:
+        run_async(lambda: _serve(root, port, clock, lambda cloud: _show(cloud, as_json), quiet=as_json))
+
+
+async def _serve(
+    root: Path, port: int, clock: ClockChoice, ready: Callable[[StandingCloud], None], *, quiet: bool
+) -> None:
+    import harness
+    from harness.scenarios.remote import PATH, RunService
+    from harness.scenarios.workbench import build
+    from harness.targets.embedded import EmbeddedTarget
+    from harness.targets.standing import StandingCloud, announce, claim
+
+    status = console(stderr=True)
+
+    def note(text: str) -> None:
+        if not quiet:
+            status.print(text, style="dim", soft_wrap=True)
+
+    with claim(root):
+        bundle = await build(root, note)
+        async with EmbeddedTarget.start(root, port=port, clock=clock.value, lasting=True) as target:
+            await target.deploy(bundle, note)
+            target.cloud.routes[PATH] = RunService(root, target)
+            cloud = StandingCloud(
+                endpoint=target.cloud.endpoint_url,
+                pid=os.getpid(),
+                region=target.cloud.region,
+                account=target.cloud.account,
+                version=harness.__version__,
+                clock=clock.value,
+                containers=target.containers,
+            )
+            announce(root, cloud)
+            ready(cloud)
+            await asyncio.Event().wait()  # until a signal
+
+
+def _detach(root: Path, port: int, clock: ClockChoice, as_json: bool) -> None:
+    """Start another process that serves, and wait until it answers."""
+    from harness.targets.standing import find
+
+    there = find(root)
+    if there is not None:
+        _show(there, as_json)
+        return
+    log = root / ".harness" / "up.log"
+    log.parent.mkdir(exist_ok=True)
+    options = ["--project", str(root), "--port", str(port), "--clock", clock.value]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.cli", "up", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C here is not for it
+        )
+    try:
+        while (cloud := find(root)) is None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.02)
+                typer.echo(log.read_text(encoding="utf-8", errors="replace").rstrip(), err=True)
+                fail(process.returncode if process.returncode > 0 else 1)
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
+    _show(cloud, as_json)
+    if not as_json:
+        from harness.report.text import relative
+
+        console().print(f"log: {relative(log)}; stop it with: harness down", soft_wrap=True)
+
+
+def _show(cloud: StandingCloud, as_json: bool) -> None:
+    """Where the cloud is, and what to export."""
+    environment = cloud.environment()
+    if as_json:
+        document = {"endpoint": cloud.endpoint, "pid": cloud.pid, "environment": environment}
+        typer.echo(json.dumps(document, indent=1))
+        return
+    out = console()
+    out.print(f"local cloud at {cloud.endpoint}", style="bold")
+    exports = " ".join(f"{name}={value}" for name, value in environment.items())
+    out.print(f"export {exports}", soft_wrap=True)
