@@ -1,0 +1,119 @@
+"""State machines: loading and validating definitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.asl.compiler import Compiler
+from harness.asl.diagnostics import INVALID_JSON_DESCRIPTION, Diagnostic, InvalidDefinition, Place
+from harness.asl.schema import Language
+from harness.asl.state import State
+from harness.asl.tasks import JSON, Resource
+from harness.asl.values import finite
+
+__all__ = ["StateMachine", "WorkflowType", "load", "validate"]
+
+WorkflowType = Literal["STANDARD", "EXPRESS"]
+
+
+@dataclass(frozen=True)
+class StateMachine:
+    """A compiled definition; it can be run any number of times, also concurrently.
+
+    Attributes:
+        definition: The definition it was made from. Not to be changed.
+        workflow_type: ``STANDARD`` or ``EXPRESS``.
+        start: The first state.
+        timeout: TimeoutSeconds; None for no limit.
+        query_language: Of the machine; a state may have another.
+        warnings: Findings that did not keep it from being loaded.
+    """
+
+    definition: Mapping[str, JSON]
+    workflow_type: WorkflowType
+    start: State
+    timeout: float | None
+    query_language: Language
+    warnings: tuple[Diagnostic, ...]
+    _resources: tuple[tuple[str, Resource], ...]
+
+    def resources(self) -> Iterator[tuple[str, Resource]]:
+        """(location, such as ``/States/Train``; resource) of every Task state, also of those inside branches
+        and item processors."""
+        return iter(self._resources)
+
+
+def load(definition: str | Mapping[str, JSON], *, workflow_type: WorkflowType = "STANDARD") -> StateMachine:
+    """Compile a definition.
+
+    Args:
+        definition: JSON text, or what is parsed from it.
+        workflow_type: ``STANDARD`` or ``EXPRESS``.
+
+    Raises:
+        InvalidDefinition: It is malformed or not supported.
+    """
+    machine, findings = _compile(definition, workflow_type)
+    if machine is None:
+        raise InvalidDefinition(findings)
+    return machine
+
+
+def validate(
+    definition: str | Mapping[str, JSON], *, workflow_type: WorkflowType = "STANDARD"
+) -> list[Diagnostic]:
+    """All findings about a definition, in the order in which they stand in it; none if it is fine."""
+    return _compile(definition, workflow_type)[1]
+
+
+def _compile(
+    definition: str | Mapping[str, JSON], workflow_type: WorkflowType
+) -> tuple[StateMachine | None, list[Diagnostic]]:
+    place = Place()
+    try:
+        value = _parse(definition) if isinstance(definition, str) else definition
+    except (ValueError, RecursionError) as error:
+        text = str(error) if isinstance(error, ValueError) else "The text is nested too deeply"
+        return None, [Diagnostic("ERROR", INVALID_JSON_DESCRIPTION, text)]
+    if not isinstance(value, Mapping):
+        return None, [Diagnostic("ERROR", INVALID_JSON_DESCRIPTION, "The definition must be a JSON object")]
+    compiler = Compiler(express=workflow_type == "EXPRESS")
+    try:
+        start = compiler.compile(dict(value), place)
+    except RecursionError:
+        place.error("The definition is nested too deeply")
+        start = None
+    findings = place.findings
+    if start is None or any(finding.severity == "ERROR" for finding in findings):
+        return None, findings
+    machine = StateMachine(
+        value,
+        workflow_type,
+        start,
+        compiler.timeout,
+        compiler.language,
+        tuple(findings),
+        tuple(compiler.resources),
+    )
+    return machine, findings
+
+
+def _parse(text: str) -> Any:
+    """Parse JSON strictly: no member twice, no NaN."""
+
+    def members(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+        result: dict[str, JSON] = {}
+        for name, value in pairs:
+            if name in result:
+                raise ValueError(f"Duplicate field '{name}'")
+            result[name] = value
+        return result
+
+    return json.loads(text, object_pairs_hook=members, parse_constant=_refuse, parse_float=finite)
+
+
+def _refuse(name: str) -> JSON:
+    raise ValueError(f"{name} is not JSON")

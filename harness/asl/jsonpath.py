@@ -1,0 +1,399 @@
+"""JSONPath as Step Functions has it, compiled to closures.
+
+The dialect is Jayway's. A *definite* path (names and indexes only) leads to one value or nowhere; any other
+path leads to an array of what it found, which is empty when it found nothing, even where something on the way
+is missing (recorded cases ``test_json_path_array_wildcard_or_slice_with_no_input``).
+
+Roots: ``$`` is the document, ``$$`` the context object, ``$name`` a variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from harness.asl.jsonpath_filter import FilterParser
+from harness.asl.scanner import PathSyntaxError, Scanner
+from harness.asl.tasks import JSON
+from harness.asl.values import MISSING, Missing, is_number
+
+__all__ = ["Path", "PathSyntaxError", "parse_path", "scan_path"]
+
+Key: TypeAlias = str | int
+Step: TypeAlias = Callable[[list[JSON], JSON], list[JSON]]  # (nodes, root of the document) -> nodes
+Select: TypeAlias = Callable[[JSON], JSON]
+
+DOCUMENT: Final = "$"
+CONTEXT: Final = "$$"
+
+_NAME_ENDS: Final = frozenset(".[]() \t\r\n,")
+
+
+@dataclass(frozen=True)
+class Path:
+    """A compiled path.
+
+    Attributes:
+        text: As written.
+        root: ``$``, ``$$``, or the name of a variable.
+        definite: Whether it leads to one value at most.
+        keys: The names and indexes of a definite path without functions, the form that reference paths
+            require; None for other paths.
+        select: From the root's value to the value the path leads to, or `MISSING`.
+    """
+
+    text: str
+    root: str
+    definite: bool
+    keys: tuple[Key, ...] | None
+    select: Select
+
+    @property
+    def is_root(self) -> bool:
+        """``$`` itself: the identity."""
+        return self.root == DOCUMENT and self.keys == ()
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether this is a reference path: it names one node."""
+        return self.keys is not None and all(isinstance(key, str) or key >= 0 for key in self.keys)
+
+
+def parse_path(text: str, *, past_end: JSON | Missing = MISSING) -> Path:
+    """Compile a path.
+
+    Args:
+        text: The path.
+        past_end: What an index past the end of an array leads to.
+
+    Raises:
+        PathSyntaxError: `text` is no path.
+    """
+    scanner = Scanner(text)
+    path = scan_path(scanner, past_end=past_end)
+    if not scanner.at_end():
+        raise scanner.error("expected the end of the path")
+    return path
+
+
+def scan_path(scanner: Scanner, *, past_end: JSON | Missing = MISSING) -> Path:
+    """Compile the path that starts where the scanner stands.
+
+    Raises:
+        PathSyntaxError: There is none.
+    """
+    start = scanner.position
+    scanner.expect("$")
+    if scanner.take("$"):
+        root = CONTEXT
+    else:
+        name = scanner.take_while(lambda char: char.isalnum() or char == "_")
+        root = name or DOCUMENT
+    builder = _Builder(scanner, past_end)
+    builder.scan_steps()
+    return builder.finish(scanner.text[start : scanner.position], root)
+
+
+def scan_relative(scanner: Scanner) -> tuple[Select, bool]:
+    """Compile the path after ``@`` in a filter; also whether it is definite."""
+    builder = _Builder(scanner, MISSING)
+    builder.scan_steps()
+    path = builder.finish("", DOCUMENT)
+    return path.select, path.definite
+
+
+class _Builder:
+    """Collects the steps of one path."""
+
+    def __init__(self, scanner: Scanner, past_end: JSON | Missing) -> None:
+        self._scanner = scanner
+        self._past_end = past_end
+        self._keys: list[Key] | None = []
+        self._steps: list[Step] = []
+        self._function: Callable[[JSON], JSON] | None = None
+        self._pick: tuple[str, ...] | None = None
+
+    def finish(self, text: str, root: str) -> Path:
+        keys = tuple(self._keys) if self._keys is not None else None
+        definite = keys is not None
+        if keys is not None:
+            select = _definite(keys, self._past_end)
+            if self._pick is not None:
+                select, keys = _pick(self._pick, select), None
+        else:
+            select = _indefinite(tuple(self._steps), self._pick)
+        if self._function is not None:
+            return Path(text, root, True, None, _apply(self._function, select))
+        return Path(text, root, definite, keys, select)
+
+    # Steps ---------------------------------------------------------------------------------------------
+
+    def _key(self, key: Key) -> None:
+        if self._keys is not None:
+            self._keys.append(key)
+        self._steps.append(_child(key))
+
+    def _many(self, step: Step) -> None:
+        self._keys = None
+        self._steps.append(step)
+
+    def scan_steps(self) -> None:
+        scanner = self._scanner
+        while True:
+            if self._pick is not None:
+                # Several names are merged into one object at the end of a path, and branch before it.
+                if scanner.peek() not in (".", "["):
+                    return
+                names, self._pick = self._pick, None
+                self._many(_names(names))
+            if scanner.take(".."):
+                self._many(_descend)
+                if scanner.peek() == "[":
+                    self._scan_bracket()
+                elif scanner.take("*"):
+                    self._many(_wildcard)
+                else:
+                    self._key(self._scan_name())
+            elif scanner.take("."):
+                if scanner.take("*"):
+                    self._many(_wildcard)
+                elif scanner.peek() == "[":
+                    self._scan_bracket()
+                else:
+                    name = self._scan_name()
+                    if scanner.take("("):
+                        self._function = self._scan_function(name)
+                        return
+                    self._key(name)
+            elif scanner.peek() == "[":
+                self._scan_bracket()
+            else:
+                return
+
+    def _scan_name(self) -> str:
+        name = self._scanner.take_while(lambda char: char not in _NAME_ENDS)
+        if not name:
+            raise self._scanner.error("expected a property name")
+        return name
+
+    def _scan_function(self, name: str) -> Callable[[JSON], JSON]:
+        function = _FUNCTIONS.get(name)
+        if function is None:
+            raise self._scanner.error(f"unknown function {name}()")
+        self._scanner.skip_space()
+        self._scanner.expect(")")
+        return function
+
+    def _scan_bracket(self) -> None:
+        scanner = self._scanner
+        scanner.expect("[")
+        scanner.skip_space()
+        char = scanner.peek()
+        if char in ("'", '"'):
+            names = [scanner.quoted()]
+            scanner.skip_space()
+            while scanner.take(","):
+                scanner.skip_space()
+                names.append(scanner.quoted())
+                scanner.skip_space()
+            if len(names) == 1:
+                self._key(names[0])
+            else:
+                self._pick = tuple(names)
+        elif scanner.take("*"):
+            scanner.skip_space()
+            self._many(_wildcard)
+        elif scanner.take("?"):
+            scanner.skip_space()
+            self._many(_filter(FilterParser(scanner, scan_relative, scan_path).parse()))
+            scanner.skip_space()
+        else:
+            self._scan_indexes()
+        scanner.expect("]")
+
+    def _scan_indexes(self) -> None:
+        scanner = self._scanner
+        first = scanner.integer()
+        scanner.skip_space()
+        if scanner.take(":"):
+            scanner.skip_space()
+            last = scanner.integer()
+            scanner.skip_space()
+            self._many(_slice(first, last))
+            return
+        if first is None:
+            raise scanner.error("expected an index, a name, a slice, a filter or *")
+        indexes = [first]
+        while scanner.take(","):
+            scanner.skip_space()
+            index = scanner.integer()
+            if index is None:
+                raise scanner.error("expected an index")
+            indexes.append(index)
+            scanner.skip_space()
+        if len(indexes) == 1:
+            self._key(first)
+        else:
+            self._many(_indexes(tuple(indexes)))
+
+
+# What the steps do -----------------------------------------------------------------------------------------
+
+
+def _definite(keys: tuple[Key, ...], past_end: JSON | Missing) -> Select:
+    if not keys:
+        return lambda document: document
+    if len(keys) == 1 and isinstance(keys[0], str):
+        name = keys[0]
+        return lambda document: document.get(name, MISSING) if isinstance(document, dict) else MISSING
+
+    def select(document: JSON) -> JSON:
+        for key in keys:
+            if isinstance(key, str):
+                if not isinstance(document, dict):
+                    return MISSING
+                document = document.get(key, MISSING)
+                if document is MISSING:
+                    return MISSING
+            else:
+                if not isinstance(document, list):
+                    return MISSING
+                if -len(document) <= key < len(document):
+                    document = document[key]
+                elif past_end is MISSING:
+                    return MISSING
+                else:
+                    document = past_end
+        return document
+
+    return select
+
+
+def _indefinite(steps: tuple[Step, ...], pick: tuple[str, ...] | None) -> Select:
+    def select(document: JSON) -> JSON:
+        nodes = [document]
+        for step in steps:
+            nodes = step(nodes, document)
+        if pick is not None:
+            return [_picked(pick, node) for node in nodes if isinstance(node, dict)]
+        return nodes
+
+    return select
+
+
+def _picked(names: tuple[str, ...], node: dict[str, JSON]) -> JSON:
+    return {name: node[name] for name in names if name in node}
+
+
+def _pick(names: tuple[str, ...], select: Select) -> Select:
+    def pick(document: JSON) -> JSON:
+        node = select(document)
+        return _picked(names, node) if isinstance(node, dict) else MISSING
+
+    return pick
+
+
+def _apply(function: Callable[[JSON], JSON], select: Select) -> Select:
+    def apply(document: JSON) -> JSON:
+        value = select(document)
+        return MISSING if value is MISSING else function(value)
+
+    return apply
+
+
+def _child(key: Key) -> Step:
+    if isinstance(key, str):
+        return lambda nodes, _: [node[key] for node in nodes if isinstance(node, dict) and key in node]
+    return lambda nodes, _: [
+        node[key] for node in nodes if isinstance(node, list) and -len(node) <= key < len(node)
+    ]
+
+
+def _names(names: tuple[str, ...]) -> Step:
+    return lambda nodes, _: [
+        node[name] for node in nodes if isinstance(node, dict) for name in names if name in node
+    ]
+
+
+def _indexes(indexes: tuple[int, ...]) -> Step:
+    return lambda nodes, _: [
+        node[index]
+        for node in nodes
+        if isinstance(node, list)
+        for index in indexes
+        if -len(node) <= index < len(node)
+    ]
+
+
+def _slice(first: int | None, last: int | None) -> Step:
+    return lambda nodes, _: [
+        element for node in nodes if isinstance(node, list) for element in node[first:last]
+    ]
+
+
+def _children(node: JSON) -> list[JSON]:
+    if isinstance(node, dict):
+        return list(node.values())
+    return node if isinstance(node, list) else []
+
+
+def _wildcard(nodes: list[JSON], _: JSON) -> list[JSON]:
+    return [child for node in nodes for child in _children(node)]
+
+
+def _descend(nodes: list[JSON], _: JSON) -> list[JSON]:
+    found: list[JSON] = []
+    stack = nodes[::-1]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict | list):
+            found.append(node)
+            stack.extend(reversed(_children(node)))
+    return found
+
+
+def _filter(accepts: Callable[[JSON, JSON], bool]) -> Step:
+    def step(nodes: list[JSON], root: JSON) -> list[JSON]:
+        found: list[JSON] = []
+        for node in nodes:
+            if isinstance(node, list):
+                found.extend(element for element in node if accepts(element, root))
+            elif isinstance(node, dict) and accepts(node, root):
+                found.append(node)
+        return found
+
+    return step
+
+
+# Functions at the end of a path ----------------------------------------------------------------------------
+
+
+def _numbers(value: JSON) -> list[float]:
+    return [element for element in value if is_number(element)] if isinstance(value, list) else []
+
+
+def _aggregate(function: Callable[[list[float]], float]) -> Callable[[JSON], JSON]:
+    def apply(value: JSON) -> JSON:
+        numbers = _numbers(value)
+        return function(numbers) if numbers else MISSING
+
+    return apply
+
+
+def _deviation(numbers: list[float]) -> float:
+    mean = sum(numbers) / len(numbers)
+    return float((sum((number - mean) ** 2 for number in numbers) / len(numbers)) ** 0.5)
+
+
+_FUNCTIONS: Final[dict[str, Callable[[JSON], JSON]]] = {
+    "length": lambda value: len(value) if isinstance(value, list | dict | str) else MISSING,
+    "keys": lambda value: list(value) if isinstance(value, dict) else MISSING,
+    "min": _aggregate(min),
+    "max": _aggregate(max),
+    "sum": _aggregate(sum),
+    "avg": _aggregate(lambda numbers: sum(numbers) / len(numbers)),
+    "stddev": _aggregate(_deviation),
+    "first": lambda value: value[0] if isinstance(value, list) and value else MISSING,
+    "last": lambda value: value[-1] if isinstance(value, list) and value else MISSING,
+}
