@@ -142,17 +142,33 @@ def _create_bucket_policy(resource: Resource) -> Calls:
     properties = _Properties(resource)
     bucket, policy = properties.take("Bucket"), properties.take("PolicyDocument")
     properties.done()
-    # moto denies what a Deny statement names without looking at its Condition, such as the usual one that
-    # asks for encrypted connections; nothing else on the local cloud asks for permission.
     document = json.loads(policy) if isinstance(policy, str) else policy
-    statements = [
-        statement
-        for statement in document["Statement"]
-        if statement["Effect"] != "Deny" or "Condition" not in statement
-    ]
+    written = document["Statement"] if isinstance(document["Statement"], list) else [document["Statement"]]
+    statements = [statement for statement in written if _may_apply(resource, statement)]
     if statements:
         text = json.dumps({**document, "Statement": statements})
         yield Call("s3", "PutBucketPolicy", {"Bucket": bucket, "Policy": text})
+
+
+def _may_apply(resource: Resource, statement: Mapping[str, Any]) -> bool:
+    """Whether a statement of a bucket policy can matter to a request of an SDK.
+
+    moto denies what a Deny statement names without looking at its Condition. The one usual Condition, that
+    the connection is not encrypted, is never true on AWS, where SDKs use TLS; here the loopback stands for it.
+
+    Raises:
+        UnsupportedError: It is a Deny with another Condition, which would have to be evaluated.
+    """
+    if statement["Effect"] != "Deny" or "Condition" not in statement:
+        return True
+    condition = json.loads(json.dumps(statement["Condition"]).lower())
+    if condition in ({"bool": {"aws:securetransport": value}} for value in (False, "false", ["false"])):
+        return False
+    raise UnsupportedError(
+        "the local S3 does not evaluate the Condition of a Deny in a bucket policy",
+        place=f"Resources.{resource.logical_id}.Properties.PolicyDocument",
+        hint="leave the statement out on the local cloud, with a condition in the template",
+    )
 
 
 def _delete_bucket_policy(resource: Resource) -> Calls:

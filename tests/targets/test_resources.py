@@ -52,6 +52,41 @@ def test_a_bucket_elsewhere_says_where():
     assert made["CreateBucket"]["CreateBucketConfiguration"] == {"LocationConstraint": "eu-west-1"}
 
 
+def policy(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Bucket": "thing", "PolicyDocument": {"Version": "2012-10-17", "Statement": list(statements)}}
+
+
+ALLOW = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"}
+DENY = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*"}
+
+
+def test_a_bucket_policy():
+    made = calls("AWS::S3::BucketPolicy", **policy(ALLOW, DENY))
+    assert json.loads(made["PutBucketPolicy"]["Policy"])["Statement"] == [ALLOW, DENY]
+
+
+@pytest.mark.parametrize("value", [False, "false", ["false"]])
+def test_a_denial_of_unencrypted_connections_never_applies(value: Any):
+    never = {**DENY, "Condition": {"Bool": {"aws:SecureTransport": value}}}
+    assert calls("AWS::S3::BucketPolicy", **policy(never)) == {}
+    made = calls("AWS::S3::BucketPolicy", **policy(never, ALLOW))
+    assert json.loads(made["PutBucketPolicy"]["Policy"])["Statement"] == [ALLOW]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"Bool": {"aws:SecureTransport": "true"}},
+        {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}},
+        {"Bool": {"aws:SecureTransport": "false"}, "StringEquals": {"a": "b"}},
+    ],
+)
+def test_any_other_conditional_denial_is_refused(condition: dict[str, Any]):
+    with pytest.raises(UnsupportedError, match="Condition") as refused:
+        calls("AWS::S3::BucketPolicy", **policy({**DENY, "Condition": condition}))
+    assert refused.value.place == "Resources.Thing.Properties.PolicyDocument"
+
+
 def test_a_role_with_its_policies():
     made = calls(
         "AWS::IAM::Role",
