@@ -2,10 +2,10 @@
 
     python -m benchmarks pipeline
 
-Each figure is the wall time of the whole command, as a user sees it, beside the time that the run's jobs (training,
-transform, the endpoint's start) took from their start to their end in real time, which is the containers' own. Caches
-are warm. The bars are in DESIGN: 2.5 s more than the containers when the command brings up a cloud of its own, 0.5 s
-where one is already up.
+Each figure is the wall time of the whole command, as a user sees it, beside the time that the run's jobs
+(training, transform, the endpoint's start) took from start to end: the containers' own. Caches are
+warm. The bars are in DESIGN: 2.5 s more than the containers when the command brings up a cloud of its own,
+0.5 s where one is already up.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def measure(name: str, bar: float) -> None:
     own = statistics.median(own for _, own in runs)
     added = statistics.median(wall - own for wall, own in runs)
     print(
-        f"{name}: {wall:.2f} s, of which the containers {own:.2f} s; the harness adds {added:.2f} s (bar {bar} s)",
+        f"{name}: {wall:.2f} s, of which the containers {own:.2f} s; "
+        f"the harness adds {added:.2f} s (bar {bar} s)",
         flush=True,
     )
 

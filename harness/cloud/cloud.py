@@ -34,7 +34,7 @@ from harness.cloud.identity import Identities
 from harness.cloud.logs import LogBuffer
 from harness.cloud.messages import HttpRequest, HttpResponse
 from harness.cloud.protocol import Operation, protocol_of
-from harness.cloud.service import USER, Caller, CloudContext, Request, Service, Storage
+from harness.cloud.service import USER, Caller, CloudContext, Request, Service
 from harness.cloud.storage import S3Storage
 from harness.cloud.wire_errors import error_code, error_response
 from harness.containers.runtime import ContainerRuntime, Image
@@ -139,7 +139,7 @@ class Cloud:
         self.events = EventBus(self.clock)
         self.faults = faults or NoFaults()
         self.entropy = entropy or random.Random()
-        self.storage: Storage = S3Storage(lambda: self._load_moto().s3())
+        self.storage = S3Storage(lambda: self._load_moto().s3())
         self.images: dict[str, Image] = {}
         self.routes: dict[str, App] = {}
         self.failures: list[BaseException] = []

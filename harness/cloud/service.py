@@ -71,7 +71,10 @@ class CloudContext(Protocol):
     events: EventBus
     faults: Faults
     entropy: random.Random  # the one source of ids; seeded in replays
-    storage: Storage
+
+    @property
+    def storage(self) -> Storage:
+        """The objects in S3."""
 
     @property
     def folder(self) -> Path:

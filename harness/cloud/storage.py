@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from harness.cloud.errors import ServiceError
@@ -21,11 +21,15 @@ class S3Storage:
         self._backend = backend
 
     def list(self, bucket: str, prefix: str = "") -> list[tuple[str, int]]:
-        keys = self._bucket(bucket).keys
-        # A snapshot: other threads may be adding objects.
-        names = sorted(name for name in tuple(dict.keys(keys)) if name.startswith(prefix))
-        found = ((name, keys.get(name)) for name in names)
-        return [(name, key.size) for name, key in found if _is_object(key)]
+        return [(name, key.size) for name, key in self._objects(bucket, prefix)]
+
+    def versions(self, bucket: str, prefix: str = "") -> dict[str, Hashable]:
+        """By key, what tells one version of an object under a prefix from another, even of the same content.
+
+        Raises:
+            ServiceError: NoSuchBucket.
+        """
+        return {name: (key.etag, key.last_modified) for name, key in self._objects(bucket, prefix)}
 
     def get(self, bucket: str, key: str) -> bytes:
         found = self._bucket(bucket).keys.get(key)
@@ -39,6 +43,13 @@ class S3Storage:
     def put(self, bucket: str, key: str, body: bytes) -> None:
         self._bucket(bucket)
         self._backend().put_object(bucket, key, body)
+
+    def _objects(self, bucket: str, prefix: str) -> Iterator[tuple[str, Any]]:
+        keys = self._bucket(bucket).keys
+        # A snapshot: other threads may be adding objects.
+        names = sorted(name for name in tuple(dict.keys(keys)) if name.startswith(prefix))
+        found = ((name, keys.get(name)) for name in names)
+        return ((name, key) for name, key in found if _is_object(key))
 
     def _bucket(self, name: str) -> Any:
         from moto.s3.exceptions import MissingBucket

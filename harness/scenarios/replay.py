@@ -81,14 +81,14 @@ class Replayer:
         try:
             for uri, data in binding.data():
                 await self._buckets.place(uri, data, scenario)
-            before = await self._buckets.snapshot(binding.objects().values())
+            before = self._buckets.snapshot(binding.objects().values())
             self._target.inject(faults)
             try:
                 executions = await self._execute(scenario, binding.machine.arn, observer)
             finally:
                 self._target.inject(NoFaults())
             real_seconds = time.monotonic() - anchor
-            after = await self._buckets.snapshot(binding.objects().values())
+            after = self._buckets.snapshot(binding.objects().values())
             objects = {wanted: written(uri, before, after) for wanted, uri in binding.objects().items()}
             answers = await self._ask(scenario, observer.endpoints())
             left = observer.endpoints()

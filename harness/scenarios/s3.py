@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.cloud.errors import ServiceError
 from harness.errors import ScenarioError
@@ -15,7 +14,7 @@ from harness.targets.base import Target
 
 __all__ = ["Buckets", "written"]
 
-Snapshot = Mapping[tuple[str, str], Any]
+Snapshot = Mapping[tuple[str, str], Hashable]
 """What tells one version of an object from another, by bucket and key."""
 
 
@@ -48,29 +47,18 @@ class Buckets:
                 hint="the bucket must be one that the template creates",
             ) from error
 
-    async def snapshot(self, uris: Iterable[str]) -> Snapshot:
+    def snapshot(self, uris: Iterable[str]) -> Snapshot:
         """The objects that may be meant by these addresses, as they are now."""
-        found: dict[tuple[str, str], Any] = {}
+        found: dict[tuple[str, str], Hashable] = {}
         for bucket, prefix in sorted({(bucket, key.partition("*")[0]) for bucket, key in map(_split, uris)}):
-            async for entry in self._list(bucket, prefix):
-                found[bucket, entry["Key"]] = (entry["ETag"], entry["LastModified"])
-        return found
-
-    async def _list(self, bucket: str, prefix: str) -> AsyncIterator[dict[str, Any]]:
-        """The objects below a prefix; none when the bucket does not exist."""
-        params: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
-        while True:
             try:
-                page = await self._target.call("s3", "ListObjectsV2", params)
+                versions = self._target.versions(bucket, prefix)
             except ServiceError as error:
-                if error.code == "NoSuchBucket":
-                    return
-                raise
-            for entry in page.get("Contents", ()):
-                yield entry
-            if not page.get("IsTruncated"):
-                return
-            params["ContinuationToken"] = page["NextContinuationToken"]
+                if error.code != "NoSuchBucket":
+                    raise
+                versions = {}
+            found |= {(bucket, key): version for key, version in versions.items()}
+        return found
 
 
 def written(uri: str, before: Snapshot, after: Snapshot) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -84,6 +84,13 @@ class Target(Protocol):
 
     def put(self, bucket: str, key: str, body: bytes) -> None:
         """Store an object.
+
+        Raises:
+            ServiceError: NoSuchBucket.
+        """
+
+    def versions(self, bucket: str, prefix: str) -> Mapping[str, Hashable]:
+        """By key, what tells one version of an object under a prefix from another.
 
         Raises:
             ServiceError: NoSuchBucket.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -108,6 +108,9 @@ class EmbeddedTarget:
 
     def put(self, bucket: str, key: str, body: bytes) -> None:
         self.cloud.storage.put(bucket, key, body)
+
+    def versions(self, bucket: str, prefix: str) -> Mapping[str, Hashable]:
+        return self.cloud.storage.versions(bucket, prefix)
 
     def inject(self, faults: Faults) -> None:
         self.cloud.faults = faults

@@ -153,8 +153,8 @@ def _create_bucket_policy(resource: Resource) -> Calls:
 def _may_apply(resource: Resource, statement: Mapping[str, Any]) -> bool:
     """Whether a statement of a bucket policy can matter to a request of an SDK.
 
-    moto denies what a Deny statement names without looking at its Condition. The one usual Condition, that
-    the connection is not encrypted, is never true on AWS, where SDKs use TLS; here the loopback stands for it.
+    moto denies what a Deny statement names without looking at its Condition. The usual Condition, that
+    the connection is not encrypted, is never true on AWS, where SDKs use TLS; the loopback stands for that.
 
     Raises:
         UnsupportedError: It is a Deny with another Condition, which would have to be evaluated.

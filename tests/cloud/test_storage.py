@@ -11,6 +11,22 @@ from .support import blocking, client, in_cloud
 pytestmark = pytest.mark.slow
 
 
+def test_a_version_is_told_from_the_next_of_the_same_content() -> None:
+    async def body(cloud: Cloud) -> None:
+        await cloud.call("s3", "CreateBucket", {"Bucket": "bucket"})
+        cloud.storage.put("bucket", "p/a", b"content")
+        cloud.storage.put("bucket", "q/b", b"content")
+        first = cloud.storage.versions("bucket", "p/")
+        assert list(first) == ["p/a"]
+        assert cloud.storage.versions("bucket", "p/") == first
+        cloud.storage.put("bucket", "p/a", b"content")
+        assert cloud.storage.versions("bucket", "p/") != first
+        with pytest.raises(ServiceError, match="does not exist"):
+            cloud.storage.versions("none", "")
+
+    in_cloud(body)
+
+
 def test_objects_look_the_same_from_both_sides() -> None:
     async def body(cloud: Cloud) -> None:
         await cloud.call("s3", "CreateBucket", {"Bucket": "bucket"})

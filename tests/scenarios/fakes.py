@@ -86,6 +86,13 @@ class FakeTarget:
         self._writes += 1
         self.objects[bucket, key] = (body, self._writes)
 
+    def versions(self, bucket: str, prefix: str) -> dict[str, int]:
+        return {
+            key: version
+            for (name, key), (_, version) in self.objects.items()
+            if name == bucket and key.startswith(prefix)
+        }
+
     def inject(self, faults: Faults) -> None:
         self.faults = faults
         self.injected.append(faults)
@@ -106,19 +113,6 @@ class FakeTarget:
 
     async def _DescribeExecution(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return self._results[params["executionArn"]]
-
-    async def _ListObjectsV2(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        contents = [
-            {"Key": key, "ETag": str(version), "LastModified": version}
-            for (bucket, key), (_, version) in sorted(self.objects.items())
-            if bucket == params["Bucket"] and key.startswith(params["Prefix"])
-        ]
-        # Two a page, so that whoever forgets the rest is found out.
-        start = int(params.get("ContinuationToken", 0))
-        page: dict[str, Any] = {"Contents": contents[start : start + 2], "IsTruncated": False}
-        if start + 2 < len(contents):
-            page |= {"IsTruncated": True, "NextContinuationToken": str(start + 2)}
-        return page
 
     async def _DeleteObject(self, params: Mapping[str, Any]) -> dict[str, Any]:
         del self.objects[params["Bucket"], params["Key"]]
