@@ -91,5 +91,13 @@ def _bind(port: int) -> socket.socket:
                 f"port {port} is in use", hint="stop what listens there, or choose another port"
             ) from error
         raise EnvironmentFault(f"cannot listen on port {port}: {error.strerror}") from error
+    try:
+        socket.create_connection(bound.getsockname(), timeout=1).close()
+    except OSError as error:
+        bound.close()
+        raise EnvironmentFault(
+            f"{HOST} cannot be reached: {error.strerror or error}",
+            hint="bring the loopback interface up, e.g. with: ip link set lo up",
+        ) from error
     bound.setblocking(False)
     return bound

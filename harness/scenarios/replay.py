@@ -217,7 +217,7 @@ class Replayer:
             failures=observer.failures(),
             answers=(),
             verdicts=(),
-            warnings=(*deployment.warnings, *dict.fromkeys(observer.warnings)),
+            warnings=tuple(dict.fromkeys((*deployment.warnings, *observer.warnings))),
             started=0.0,
             virtual_seconds=last - first,
             real_seconds=0.0,

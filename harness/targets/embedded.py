@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from harness.clock import Clock, RealClock, SkippingClock
 from harness.cloud import Cloud
-from harness.cloud.events import EventBus
+from harness.cloud.events import Event, EventBus
 from harness.cloud.faults import Faults
 from harness.containers.process import ProcessRuntime
 from harness.containers.runtime import ImageSource
@@ -45,7 +45,7 @@ class EmbeddedTarget:
         self._root = root
         self._runtime = runtime
         self._stack = LocalStack(self.call, self.put, cloud.account, cloud.region)
-        self._deployment: Deployment | None = None
+        self._differences: dict[str, None] = {}  # in the order in which they were announced
 
     @classmethod
     @asynccontextmanager
@@ -98,9 +98,17 @@ class EmbeddedTarget:
         return self._runtime.name
 
     async def deploy(self, bundle: Bundle, on_progress: Progress) -> Deployment:
+        def announced(event: Event) -> None:
+            if event.kind == "warning":
+                self._differences[f"{event.subject}: {event.data['message']}"] = None
+
         parameters = Settings.load(self._root / FILE_NAME).local
         await self._build_images(bundle, on_progress)
-        await self._stack.deploy(bundle, parameters, on_progress)
+        unsubscribe = self.events.subscribe(announced)
+        try:
+            await self._stack.deploy(bundle, parameters, on_progress)
+        finally:
+            unsubscribe()
         return self._described(bundle)
 
     async def call(self, service: str, operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,5 +171,5 @@ class EmbeddedTarget:
                 name: Machine(item.physical_id, json.loads(item.properties["DefinitionString"]))
                 for name, item in of_type["StepFunctions::StateMachine"].items()
             },
-            warnings=(*bundle.warnings, *self._runtime.warnings),
+            warnings=(*bundle.warnings, *self._runtime.warnings, *self._differences),
         )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import subprocess
+import sys
+import textwrap
 from typing import Any
 
 import pytest
@@ -213,3 +217,21 @@ def test_responses_carry_a_date_and_keep_the_connection() -> None:
         writer.close()
 
     in_cloud(body, Machine)
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare, of util-linux")
+def test_without_a_loopback_interface_one_is_told_so() -> None:
+    program = """
+        from harness.clock import run
+        from harness.cloud.server import Server
+        from harness.errors import EnvironmentFault
+        try:
+            run(Server.start(None, 0))
+        except EnvironmentFault as error:
+            print(error)
+    """
+    # A new network namespace has a loopback interface that is down.
+    command = ["unshare", "--map-root-user", "--net", sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "127.0.0.1 cannot be reached" in done.stdout, done.stderr
+    assert "ip link set lo up" in done.stdout

@@ -55,7 +55,7 @@ class FunctionOperations(Service):
         )
         function = Function(latest, tags=dict(params.get("Tags", {})))
         self.registry.functions[named.name] = function
-        self._announce(latest)
+        await self._announce(latest)
         if params.get("Publish"):
             return describe(self.publish(function, None), qualified=True)
         return describe(latest)
@@ -100,13 +100,13 @@ class FunctionOperations(Service):
         function = self._changeable(params)
         configuration.check(params)
         code = await self.unpack(params)
-        return self._update(function, params, code=code, dry=params.get("DryRun", False))
+        return await self._update(function, params, code=code, dry=params.get("DryRun", False))
 
     async def update_function_configuration(self, request: Request) -> dict[str, Any]:
         params = request.params
         function = self._changeable(params)
         configuration.check(params)
-        return self._update(function, params, code=function.latest.code)
+        return await self._update(function, params, code=function.latest.code)
 
     async def delete_function(self, request: Request) -> dict[str, Any]:
         function, qualifier = self.registry.find(
@@ -174,7 +174,7 @@ class FunctionOperations(Service):
         self.registry.check_revision(params.get("RevisionId"), function.latest.configuration["RevisionId"])
         return function
 
-    def _update(
+    async def _update(
         self, function: Function, params: Mapping[str, Any], *, code: Package, dry: bool = False
     ) -> dict[str, Any]:
         old = function.latest
@@ -193,19 +193,21 @@ class FunctionOperations(Service):
             return describe(new)
         function.latest = new
         self.invoker.retire(old)
-        self._announce(new)
+        await self._announce(new)
         if params.get("Publish"):
             return describe(self.publish(function, None), qualified=True)
         return describe(new)
 
-    def _announce(self, version: Version) -> None:
+    async def _announce(self, version: Version) -> None:
+        """Say how the function will run differently from AWS, and have its template started meanwhile."""
         for difference in configuration.differences(version.configuration):
             self.invoker.templates.warn(version.name, difference)
         if self._prewarm:
-            self.cloud.spawn(self._warm(version), f"warm up for {version.name}")
+            with contextlib.suppress(EnvironmentFault):  # whoever invokes is told what is wrong
+                await self.invoker.templates.find(version.name, version.runtime)
+                self.cloud.spawn(self._warm(version), f"warm up for {version.name}")
 
     async def _warm(self, version: Version) -> None:
-        # Whoever invokes is told what is wrong.
         with contextlib.suppress(EnvironmentFault):
             await self.invoker.templates.get(version.name, version.runtime)
 

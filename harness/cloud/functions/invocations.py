@@ -60,17 +60,26 @@ class Templates:
         self._templates: dict[Path, asyncio.Task[TemplateProcess]] = {}
         self._warned: set[tuple[str, str]] = set()
 
-    async def get(self, function: str, declared: str) -> TemplateProcess:
-        """The running template for a runtime name; `function` is who asks, for warnings.
+    async def find(self, function: str, declared: str) -> Runtime:
+        """The interpreter for a runtime name; `function` is who asks, and is warned when it is another one.
 
         Raises:
-            EnvironmentFault: It cannot be made.
+            EnvironmentFault: There is none.
         """
         runtime = await asyncio.shield(self._find(declared))
         if runtime.substitute:
             self.warn(
                 function, f"it declares {declared}, which is not here; it runs on Python {runtime.version}"
             )
+        return runtime
+
+    async def get(self, function: str, declared: str) -> TemplateProcess:
+        """The running template for a runtime name; `function` is who asks, for warnings.
+
+        Raises:
+            EnvironmentFault: It cannot be made.
+        """
+        runtime = await self.find(function, declared)
         task = self._templates.get(runtime.executable)
         if task is None or (
             task.done() and (task.cancelled() or task.exception() or not task.result().running)
