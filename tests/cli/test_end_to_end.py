@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import boto3
@@ -25,6 +28,32 @@ def test_the_happy_path(workspace: Workspace):
     (folder,) = (workspace.root / ".harness" / "runs").glob("*-happy-*")
     record = json.loads((folder / "record.json").read_text())
     assert record["answers"][0]["body"] == {"predictions": {"class": "3"}}
+    assert workspace.leftovers() == []
+
+
+WITHOUT_NETWORK = """
+import fcntl, os, socket, struct, sys
+SIOCSIFFLAGS, UP = 0x8914, 1
+with socket.socket() as interface:
+    fcntl.ioctl(interface, SIOCSIFFLAGS, struct.pack("16sh", b"lo", UP))
+os.execv(sys.executable, [sys.executable, "-m", "harness.cli", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare, of util-linux")
+def test_the_happy_path_without_a_network(workspace: Workspace):
+    """In a network namespace that has nothing but a loopback interface, once the caches are warm."""
+    assert workspace.harness("run", "below-threshold").returncode == 0
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--net", sys.executable, "-c", WITHOUT_NETWORK, "run", "happy"],
+        cwd=workspace.root,
+        env=workspace.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     assert workspace.leftovers() == []
 
 
