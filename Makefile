@@ -33,9 +33,9 @@ bench: $(VENV)/.test
 
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	    --no-annotate --no-header -o requirements/run.txt pyproject.toml requirements/build.in
+	    --no-annotate --no-header -o requirements.txt pyproject.toml --group build
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	    --no-annotate --no-header -o requirements/dev.txt pyproject.toml requirements/build.in --group dev
+	    --no-annotate --no-header -o requirements-dev.txt pyproject.toml --group build --group dev
 
 clean:
 	rm -rf $(VENV) .harness .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -47,13 +47,13 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: pyproject.toml requirements/run.txt | $(BIN)/python
+$(VENV)/.run: pyproject.toml requirements.txt | $(BIN)/python
 	@echo "Installing what the harness needs (once)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.test: pyproject.toml requirements/dev.txt $(VENV)/.run
+$(VENV)/.test: pyproject.toml requirements-dev.txt $(VENV)/.run
 	@echo "Installing what the tests need (once)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
