@@ -20,6 +20,7 @@ from typing import Any
 from harness.errors import DockerfileError, InputError, SettingsError, TemplateError, UnsupportedError
 from harness.project.archive import Member, Tree, file_digest, read_tree, tree_digest, write_tar, write_zip
 from harness.project.bundle import FORMAT, Artifact, Bundle, Contents, ImageContext
+from harness.project.cache import cache_folder
 from harness.project.definitions import check_definition, read_definition
 from harness.project.dockerignore import ignored
 from harness.project.files import atomic_file, write_atomically
@@ -256,7 +257,9 @@ class Build:
 
     def _artifact(self, part: _Part) -> tuple[Artifact, Path]:
         suffix = "json" if part.folder == "definitions" else "zip"
-        path = self._cache / part.folder / f"{part.key}.{suffix}"
+        # What took a download is kept for every project and checkout of this user.
+        cache = self._cache if part.requirements is None else cache_folder() / "artifacts"
+        path = cache / part.folder / f"{part.key}.{suffix}"
         digest = _verified(path)
         if digest is None:
             self._progress(f"packing {part.code.logical_id}")

@@ -65,6 +65,12 @@ FILES = {
 MakeProject = Callable[..., Path]
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is taken from the user's cache, and nothing left in it."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def make_project(tmp_path: Path) -> MakeProject:
     """Write a small project; files can be replaced, added, or (None) left out."""

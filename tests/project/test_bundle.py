@@ -113,14 +113,17 @@ def test_path_time_and_umask_do_not_change_a_bundle(make_project):
 
 
 @pytest.mark.slow
-def test_packages_do_not_change_a_bundle_either(make_project, wheels, base):
+def test_packages_do_not_change_a_bundle_either(make_project, wheels, base, tmp_path, monkeypatch):
     wheels("demo", requires=("helper",))
     requirements = wheels("helper") + "demo==1.0\nhelper==1.0\n"
     changes = {
         "definitions/template.yaml": add(base, LAYER),
         "lambdas/layers/numbers/requirements.txt": requirements,
     }
-    bundles = build(make_project("first", changes)), build(make_project("second", changes))
+    first = build(make_project("first", changes))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "another cache"))
+    second = build(make_project("second", changes))
+    bundles = first, second
     assert bundles[0].id == bundles[1].id
     with zipfile.ZipFile(bundles[0].file(bundles[0].artifacts["Numbers"].key)) as layer:
         assert {"python/demo/__init__.py", "python/helper/__init__.py"} <= set(layer.namelist())
@@ -199,6 +202,10 @@ def test_packages_are_installed_once(make_project, wheels, base, tmp_path):
     (root / "lambdas/greet/app.py").write_text("changed = True\n")
     lines: list[str] = []
     build(root, lines)
+    assert "packing Greet" in lines
+    assert not any("Numbers" in line for line in lines)
+    lines.clear()
+    build(make_project("another checkout", changes), lines)
     assert "packing Greet" in lines
     assert not any("Numbers" in line for line in lines)
 
