@@ -38,6 +38,7 @@ class Path:
         text: As written.
         root: ``$``, ``$$``, or the name of a variable.
         definite: Whether it leads to one value at most.
+        repeats: Whether its result can hold a part of the data more than once, and so be longer than it.
         keys: The names and indexes of a definite path without functions, the form that reference paths
             require; None for other paths.
         select: From the root's value to the value the path leads to, or `MISSING`.
@@ -46,6 +47,7 @@ class Path:
     text: str
     root: str
     definite: bool
+    repeats: bool
     keys: tuple[Key, ...] | None
     select: Select
 
@@ -113,6 +115,7 @@ class _Builder:
         self._steps: list[Step] = []
         self._function: Callable[[JSON], JSON] | None = None
         self._pick: tuple[str, ...] | None = None
+        self._repeats = False
 
     def finish(self, text: str, root: str) -> Path:
         keys = tuple(self._keys) if self._keys is not None else None
@@ -124,8 +127,8 @@ class _Builder:
         else:
             select = _indefinite(tuple(self._steps), self._pick)
         if self._function is not None:
-            return Path(text, root, True, None, _apply(self._function, select))
-        return Path(text, root, definite, keys, select)
+            return Path(text, root, True, self._repeats, None, _apply(self._function, select))
+        return Path(text, root, definite, self._repeats, keys, select)
 
     # Steps ---------------------------------------------------------------------------------------------
 
@@ -146,8 +149,10 @@ class _Builder:
                 if scanner.peek() not in (".", "["):
                     return
                 names, self._pick = self._pick, None
+                self._repeats = True
                 self._many(_names(names))
             if scanner.take(".."):
+                self._repeats = True
                 self._many(_descend)
                 if scanner.peek() == "[":
                     self._scan_bracket()
@@ -235,6 +240,7 @@ class _Builder:
         if len(indexes) == 1:
             self._key(first)
         else:
+            self._repeats = True
             self._many(_indexes(tuple(indexes)))
 
 

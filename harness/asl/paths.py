@@ -13,7 +13,7 @@ from harness.asl.jsonpath import CONTEXT, DOCUMENT, Path, parse_path, scan_path
 from harness.asl.scanner import PathSyntaxError, Scanner
 from harness.asl.scope import Reader, Scope
 from harness.asl.tasks import JSON
-from harness.asl.values import MISSING, json_text
+from harness.asl.values import MISSING, PAYLOAD_LIMIT, json_text
 
 __all__ = ["PathSyntaxError", "Query", "compile_path", "compile_query", "find"]
 
@@ -87,13 +87,19 @@ def compile_query(text: str, field: str) -> Query:
     """
     if text.startswith("$"):
         # Measured on AWS: in a payload template an index past the end of an array is null.
-        return Query(compile_path(parse_path(text, past_end=None), field), 1, 0)
+        path = parse_path(text, past_end=None)
+        return Query(compile_path(path, field), _weight(path), 0)
     scanner = Scanner(text)
     query = _Calls(scanner, field).scan_call(1)
     scanner.skip_space()
     if not scanner.at_end():
         raise scanner.error("expected the end of the function call")
     return query
+
+
+def _weight(path: Path) -> int:
+    """`Query.references` of a path; so many for one that repeats data that its result is always measured."""
+    return PAYLOAD_LIMIT if path.repeats else 1
 
 
 class _Calls:
@@ -147,7 +153,8 @@ class _Calls:
         scanner = self._scanner
         char = scanner.peek()
         if char == "$":
-            return Query(compile_path(scan_path(scanner, past_end=None), self._field), 1, 0)
+            path = scan_path(scanner, past_end=None)
+            return Query(compile_path(path, self._field), _weight(path), 0)
         if char == "'":
             value: JSON = self._scan_text(is_template)
         elif char.isalpha():

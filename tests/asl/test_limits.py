@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.asl.diagnostics import Place
@@ -211,6 +211,9 @@ TEMPLATES = st.recursive(
 
 
 @settings(max_examples=300)
+@example({"a.$": "$..*"}, {"a": [1, {"b": "text"}]}, None, "")
+@example({"a.$": "$['x','s']['length','length']"}, {"length": "a" * 300}, None, "")
+@example({"a.$": "States.Array($.x[0,0,0,0,0,0])"}, ["a" * 300], None, "")
 @given(TEMPLATES, DATA, DATA, st.text(max_size=60))
 def test_bounds_of_sizes_are_never_too_small(template: Any, x: Any, variable: Any, text: str) -> None:
     """`Frame.room` and what is worked out from it stand in for measuring, so they must hold."""

@@ -48,6 +48,7 @@ class LogPipe:
         """Deliver what is left and let go of the pipe."""
         if self._open:
             self.drain()
+        if self._open:  # still: draining may have come to the end, and the number now be another file's
             self._release()
 
     def _read(self) -> bool:
