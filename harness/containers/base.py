@@ -80,7 +80,7 @@ def base_image(dockerfile: Dockerfile, arguments: Mapping[str, str], ignore: Seq
         raise dockerfile.error(
             instruction,
             "an empty base image needs Docker: without it this machine's system is always there",
-            "Name a base image such as python:3.12-slim, or build with containers: docker.",
+            "Name a base image such as python:3.12-slim.",
         )
     repository, _, tag = image.partition("@")[0].rpartition("/")[2].partition(":")
     if "python" in repository or "python" in tag:
@@ -99,8 +99,7 @@ def base_image(dockerfile: Dockerfile, arguments: Mapping[str, str], ignore: Seq
         raise dockerfile.error(
             instruction,
             f"what {image} holds cannot be known without Docker",
-            "Build with containers: docker, start from a Python image, or add the step to the steps to "
-            "ignore to run on this machine's own system and Python.",
+            "Start from a Python image such as python:3.12-slim, or from debian or ubuntu.",
         )
     return BaseImage(None, {"PATH": SYSTEM_PATH}, ("/bin/bash",), tuple(warnings))
 

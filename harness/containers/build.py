@@ -29,7 +29,7 @@ from harness.containers.dockerfile import (
     substitute,
     words,
 )
-from harness.containers.environments import PythonEnvironment, environment
+from harness.containers.environments import InstallationError, PythonEnvironment, environment
 from harness.containers.run import Refusal, RunSteps
 from harness.containers.runtime import Image, ImageSource, Output
 from harness.containers.session import remove_tree
@@ -45,7 +45,7 @@ FORMAT = "1"
 """Changed whenever images are built differently, so that old ones are not taken for new ones."""
 
 STOP_SIGNALS = frozenset(["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGWINCH"])
-DOCKER_HINT = "Build with containers: docker, or leave the step out."
+DOCKER_HINT = "Leave the step out if the image works without it."
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def build(source: ImageSource, ignore: Sequence[str], progress: Output) -> Image
         progress: Told what is being done; not called when the image is in the cache.
 
     Raises:
-        DockerfileError: The Dockerfile is missing, malformed, or cannot be honoured without Docker.
-        ContainerError: A package cannot be installed; the message ends with the reason.
+        DockerfileError: The Dockerfile is missing, malformed, cannot be honoured without Docker, or has a
+            step that fails; the message then ends with the step's output.
     """
     context, text = open_context(source.context, source.dockerfile)
     dockerfile = parse(text, str(source.context / source.dockerfile))
@@ -158,6 +158,7 @@ class _Builder:
         self._tree = Tree(folder / "tree")
         self._tree.root.mkdir()
         self._run_steps = RunSteps(self._tree, folder / "installations")
+        self._installing: list[Instruction] = []  # the step behind each of its installations
         self._before_from = dict(variables.arguments)
         self._variables = Variables(variables.build_args, dict(base.environment), used=variables.used)
         self._labels: dict[str, str] = {}
@@ -203,7 +204,10 @@ class _Builder:
             self._warnings.append(f"no ARG takes the build arguments {', '.join(unused)}")
         for warning in self._warnings:
             progress(f"warning: {warning}")
-        python = environment(interpreter, self._run_steps.installations, progress)
+        try:
+            python = environment(interpreter, self._run_steps.installations, progress)
+        except InstallationError as error:
+            raise self._dockerfile.error(self._installing[error.number], error.message) from error
         remove_tree(self._folder / "installations")
         command = self._command
         if command is None:  # an ENTRYPOINT makes a base image's CMD void
@@ -296,7 +300,7 @@ class _Builder:
             raise self._dockerfile.error(
                 step,
                 f"containers cannot run as {user} without Docker",
-                "They run as root, as SageMaker expects. Leave the step out, or let it be ignored.",
+                "They run as root, as SageMaker expects. Leave the step out.",
             )
 
     def _set_workdir(self, step: Instruction) -> None:
@@ -417,8 +421,7 @@ class _Builder:
             raise self._dockerfile.error(
                 step,
                 f"{problem} cannot be run without Docker",
-                "Only simple commands joined by && can be. Do it before the build and COPY the result, or "
-                "build with containers: docker.",
+                "Only simple commands joined by && can be. Do it before the build and COPY the result.",
             ) from problem
         for line in lines:
             text = f"RUN {' '.join(line)}"
@@ -429,3 +432,4 @@ class _Builder:
                 self._run_steps.run(line, self._workdir, self._variables.all())
             except Refusal as refusal:
                 raise self._dockerfile.error(step, str(refusal), refusal.hint) from refusal
+            self._installing += [step] * (len(self._run_steps.installations) - len(self._installing))

@@ -137,7 +137,7 @@ def parse(text: str, name: str) -> Dockerfile:
             raise dockerfile.error(
                 step,
                 f"a second stage ({step.text}) needs Docker: without it only a single stage can be built",
-                "Build with containers: docker, or make the Dockerfile a single stage.",
+                "Make the Dockerfile a single stage.",
             )
     return dockerfile
 
@@ -193,7 +193,7 @@ def _instruction(line: str, number: int, name: str) -> Instruction:
             "here-documents (<<) are not supported without Docker",
             file=name,
             place=place,
-            hint="Put the text into a file of the context and COPY it, or build with containers: docker.",
+            hint="Put the text into a file of the context and COPY it.",
         )
     flags = []
     while keyword in FLAGGED and (match := re.match(r"--([a-z][a-z-]*)(?:=(\S*))?(?:\s+|$)", text)):

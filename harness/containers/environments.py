@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import uv
@@ -17,12 +18,24 @@ from harness.errors import ContainerError
 from harness.project.cache import cache_folder, locked
 from harness.project.pythons import Interpreter
 
-__all__ = ["Installation", "PythonEnvironment", "environment"]
+__all__ = ["Installation", "InstallationError", "PythonEnvironment", "environment"]
 
 FORMAT = "1"
 """Changed whenever environments are made differently, so that old ones are not taken for new ones."""
 
 DONE = "complete"  # a file that is made last
+
+
+class InstallationError(ContainerError):
+    """Packages cannot be installed; the message ends with uv's.
+
+    Attributes:
+        number: Which of the installations it was, from 0.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,8 @@ def environment(
     An environment once made needs no network. Making one needs it only for what uv has not kept.
 
     Raises:
-        ContainerError: A package cannot be installed; the message ends with uv's.
+        InstallationError: A package cannot be installed.
+        ContainerError: The environment cannot be made.
     """
     identity = [
         FORMAT,
@@ -107,7 +121,7 @@ def environment(
 def _make(made: PythonEnvironment, installations: Sequence[Installation], progress: Output) -> None:
     venv = str(made.root / "venv")
     _uv(["venv", "--no-project", "--python", made.interpreter.path, venv], made.root, {}, progress)
-    for step in installations:
+    for number, step in enumerate(installations):
         command = ["pip", "install", "--python", venv, *step.arguments]
         try:
             _uv(command, step.folder, dict(step.variables), progress)
@@ -116,7 +130,7 @@ def _make(made: PythonEnvironment, installations: Sequence[Installation], progre
             try:
                 _uv([*command, "--offline"], step.folder, dict(step.variables), progress)
             except ContainerError:
-                raise error from None
+                raise InstallationError(error.message, number) from None
     _make_layer(made)
 
 
@@ -139,7 +153,8 @@ def _uv(arguments: list[str], folder: Path, variables: dict[str, str], progress:
         check=False,
     )
     if done.returncode != 0:
-        raise ContainerError(f"uv {' '.join(arguments)} failed:\n{done.stdout.rstrip()}")
+        command = " ".join(takewhile(lambda argument: not argument.startswith("-"), arguments))
+        raise ContainerError(f"uv {command} failed:\n{done.stdout.rstrip()}")
     if arguments[0] == "pip":
         for line in done.stdout.splitlines():
             progress(line)

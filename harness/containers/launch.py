@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import py_compile
 import re
 import shlex
 import shutil
@@ -21,11 +19,10 @@ from harness.containers.build import Rootfs
 from harness.containers.runtime import ContainerSpec, Mount
 from harness.containers.session import remove_tree
 from harness.errors import ContainerError, EnvironmentFault
-from harness.project.cache import cache_folder
 
 __all__ = ["Plan", "Support", "plan_with_namespaces", "plan_without_namespaces", "probe"]
 
-SANDBOX = Path(__file__).with_name("sandbox.py")
+SANDBOX = Path(__file__).parent / "sandbox" / "__main__.py"
 SERVING_PORT = 8080  # which SAGEMAKER_BIND_TO_PORT replaces when containers cannot have a network each
 CONTRACT_FOLDER = PurePosixPath("/opt/ml")  # which SAGEMAKER_BASE_DIR replaces
 
@@ -79,20 +76,10 @@ def _try_sandbox(*options: str) -> str:
     return "" if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"
 
 
-def _sandbox_command(script: str | None = None) -> list[str]:
+def _sandbox_command() -> list[str]:
     # The interpreter itself, not a virtual environment's: it starts faster.
     python = getattr(sys, "_base_executable", None) or sys.executable
-    return [python, "-I", "-S", script or _compiled_sandbox()]
-
-
-@cache
-def _compiled_sandbox() -> str:
-    """The sandbox as bytecode: a script would be compiled anew for each container."""
-    content = hashlib.sha256(SANDBOX.read_bytes()).hexdigest()[:16]
-    compiled = cache_folder() / "sandbox" / f"{content}.{sys.implementation.cache_tag}.pyc"
-    if not compiled.exists():
-        py_compile.compile(str(SANDBOX), str(compiled), doraise=True)
-    return str(compiled)
+    return [python, "-I", "-S", str(SANDBOX)]
 
 
 # From specification to command line -------------------------------------------------------------------
@@ -129,7 +116,7 @@ class Plan:
     def shell_command(self) -> str:
         """The same for somebody who types it."""
         environment = [f"{name}={value}" for name, value in self.process_environment().items()]
-        return shlex.join(["env", "-i", *environment, *_sandbox_command(str(SANDBOX)), *self._arguments()])
+        return shlex.join(["env", "-i", *environment, *_sandbox_command(), *self._arguments()])
 
     def process_environment(self) -> dict[str, str]:
         """The sandbox's environment: the program's, but for what would change how the sandbox is loaded."""
@@ -208,7 +195,7 @@ def _link(mount: Mount, folder: Path) -> None:
         return
     raise ContainerError(
         f"{mount.target} cannot be mounted inside another mount without namespaces",
-        hint="Use containers: docker, or a machine that allows user namespaces.",
+        hint="Use a machine that allows user namespaces.",
     )
 
 

@@ -19,13 +19,10 @@ from harness.containers.tree import Tree
 __all__ = ["Refusal", "RunSteps"]
 
 INSTALL_HINT = (
-    "Without Docker the programs of this machine take its place: if the image works without the step, "
-    "add it to the steps to ignore; otherwise build with containers: docker."
+    "The programs of this machine take its place: leave the step out if the image works without it."
 )
-COMPUTE_HINT = "Do it before the build and COPY the result, or build with containers: docker."
-USER_HINT = (
-    "Containers run as root here, as SageMaker expects. Leave the step out, or add it to the steps to ignore."
-)
+COMPUTE_HINT = "Do it before the build and COPY the result."
+USER_HINT = "Containers run as root here, as SageMaker expects: leave the step out."
 
 NOT_MADE = "no earlier step has made it, and the base image's own files are out of reach"
 

@@ -135,8 +135,8 @@ class ContainerRuntime(Protocol):
         """Build the image, or take it from the cache when nothing changed.
 
         Raises:
-            DockerfileError: The Dockerfile is missing, malformed or not runnable here.
-            ContainerError: A step failed; the message ends with the step's output.
+            DockerfileError: The Dockerfile is missing, malformed or not runnable here, or a step failed; the
+                message then ends with the step's output.
         """
 
     async def start(self, spec: ContainerSpec, on_output: Output) -> Container:

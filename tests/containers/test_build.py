@@ -14,7 +14,7 @@ from harness.containers.build import build
 from harness.containers.context import Ignore
 from harness.containers.runtime import Image, ImageSource
 from harness.containers.tree import change_mode
-from harness.errors import ContainerError, DockerfileError
+from harness.errors import DockerfileError
 from harness.project.pythons import installed, nearest
 from tests.containers.conftest import MakeContext, MakeImage
 
@@ -288,8 +288,9 @@ def test_requirements_are_installed_without_a_network_and_shared(image: MakeImag
 
 @pytest.mark.slow
 def test_a_package_that_cannot_be_installed_says_why(image: MakeImage) -> None:
-    with pytest.raises(ContainerError, match="no-such-package"):
-        image(PYTHON + "RUN pip install --no-index no-such-package\n")
+    with pytest.raises(DockerfileError, match=r"uv pip install failed:\n(.|\n)*no-such-package") as caught:
+        image(PYTHON + "ENV A=1\nRUN true && pip install --no-index no-such-package\n")
+    assert caught.value.place == "line 3: RUN"
 
 
 @pytest.mark.slow

@@ -515,9 +515,10 @@ def test_a_container_that_cannot_be_set_up_is_an_error_with_the_reason(plain: Im
         ran(shell(plain, "true", mounts=mounts))
 
 
-def test_the_sandbox_explains_wrong_usage() -> None:
+@pytest.mark.parametrize("path", [SANDBOX, SANDBOX.parent])
+def test_the_sandbox_explains_wrong_usage(path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-I", "-S", SANDBOX, "--nonsense"], capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-S", path, "--nonsense"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (125, "sandbox: unknown option --nonsense\n")
 

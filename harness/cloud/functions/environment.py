@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.cloud.functions import memory, zygote
+from harness.cloud.functions import memory
 from harness.cloud.functions.logs import LogPipe
 from harness.cloud.functions.model import Version
 from harness.cloud.functions.runtime_api import LARGEST_RESPONSE, RuntimeApi
 from harness.cloud.functions.template import EnvironmentProcess, TemplateProcess
+from harness.cloud.functions.zygote import layout
 from harness.cloud.service import Caller, CloudContext
 
 MEMORY_INTERVAL = 0.05
@@ -288,12 +289,12 @@ class Environment:
         version, region = self.version, self._cloud.region
         key, secret = self._cloud.identify(Caller("function", version.name, version.role))
         logging = version.configuration["LoggingConfig"]
-        task, runtime, layers = zygote.TASK_ROOT, zygote.RUNTIME_ROOT, zygote.LAYER_ROOT
+        task, runtime, layers = layout.TASK_ROOT, layout.RUNTIME_ROOT, layout.LAYER_ROOT
         if not self._template.isolated:
             task = str(self._template.packages / version.code.folder)
         variables = {
-            "PATH": f"{zygote.LANGUAGE_ROOT}/bin:/usr/local/bin:/usr/bin/:/bin:{layers}/bin",
-            "LD_LIBRARY_PATH": zygote.LIBRARIES,
+            "PATH": f"{layout.LANGUAGE_ROOT}/bin:/usr/local/bin:/usr/bin/:/bin:{layers}/bin",
+            "LD_LIBRARY_PATH": layout.LIBRARIES,
             "PYTHONPATH": runtime,
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",

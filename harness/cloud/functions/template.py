@@ -1,4 +1,4 @@
-"""The harness's side of the template process (`zygote.py`, where the protocol is described).
+"""The harness's side of the template process (`zygote`, where the protocol is described).
 
 One `TemplateProcess` serves all environments of one interpreter. It lies outside the harness's process, so
 whatever ends the harness also ends it, and with it every environment.
@@ -21,6 +21,8 @@ from typing import Any
 
 from harness.cloud.functions import runtimes, zygote
 from harness.cloud.functions.runtimes import Runtime
+from harness.cloud.functions.zygote import layout
+from harness.containers import sandbox
 from harness.errors import EnvironmentFault
 
 READ_AHEAD = (
@@ -99,6 +101,7 @@ class TemplateProcess:
         root.mkdir(parents=True, exist_ok=True)
         config: dict[str, Any] = {
             "stage": "serve",
+            "sandbox": str(Path(sandbox.__file__).parent),
             "runtime": str(installed),
             "warm": READ_AHEAD,
             "prefix": str(self.runtime.prefix),
@@ -136,8 +139,8 @@ class TemplateProcess:
         errors = self._folder / f"{config['stage']}.log"
         command = [
             str(self.runtime.executable),
-            *zygote.FLAGS,
-            zygote.__file__,
+            *layout.FLAGS,
+            str(Path(zygote.__file__).with_name("__main__.py")),
             json.dumps({**config, "socket": theirs.fileno()}),
         ]
         with theirs, errors.open("wb") as log:
@@ -165,7 +168,7 @@ class TemplateProcess:
             "PATH": os.defpath,
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
-            "LD_LIBRARY_PATH": zygote.LIBRARIES,
+            "LD_LIBRARY_PATH": layout.LIBRARIES,
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": PLACEHOLDER,
             "AWS_SECRET_ACCESS_KEY": PLACEHOLDER,

@@ -270,6 +270,17 @@ def test_versions_do_not_change() -> None:
     play(story)
 
 
+def test_the_longest_timeout() -> None:
+    async def story(f: Functions) -> None:
+        message = "Value '901' at 'timeout' failed to satisfy constraint"
+        await refused(f.create(CODE, Timeout=901), "ValidationException", message)
+        await f.create(CODE, Timeout=900)
+        change = f.call("update_function_configuration", FunctionName="f", Timeout=901)
+        await refused(change, "ValidationException", message)
+
+    play(story)
+
+
 def test_aliases() -> None:
     async def story(f: Functions) -> None:
         await f.create(CODE)
