@@ -6,10 +6,10 @@
     │   ├── TemplateError     the SAM/CloudFormation template
     │   ├── DefinitionError   a state machine definition (harness.asl)
     │   ├── ScenarioError     a scenario file
-    │   └── DockerfileError   a Dockerfile the process runtime cannot honour
+    │   └── DockerfileError   a Dockerfile the process runtime cannot honour, or a step of it that fails
     ├── UnsupportedError    valid on AWS, not supported here; refused by name (exit code 2)
     ├── EnvironmentFault    this machine lacks something: an interpreter, a port, namespaces (exit code 2)
-    └── ContainerError      a container could not be built or started
+    └── ContainerError      a container could not be started
 
 Errors that the AWS APIs answer with are not in this tree: they are `harness.cloud.errors.ServiceError`,
 and error names of the States Language are data (`harness.asl.StatesError`).
@@ -75,7 +75,7 @@ class ScenarioError(InputError):
 
 
 class DockerfileError(InputError):
-    """A Dockerfile is missing, malformed, or has a step that cannot be honoured without Docker."""
+    """A Dockerfile is missing, malformed, or has a step that fails or cannot be honoured without Docker."""
 
 
 class UnsupportedError(HarnessError):
@@ -91,4 +91,4 @@ class EnvironmentFault(HarnessError):
 
 
 class ContainerError(HarnessError):
-    """A container could not be built or started."""
+    """A container could not be started."""

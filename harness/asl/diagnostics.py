@@ -43,6 +43,10 @@ class Diagnostic:
         return f"{self.code}: {self.message} at {self.location if self.location is not None else 'null'}"
 
 
+MOST_SHOWN = 4
+"""Further errors that the message lists: a misspelt Next makes every state after it unreachable."""
+
+
 class InvalidDefinition(DefinitionError):
     """A state machine definition is malformed, or asks for something that is not supported.
 
@@ -53,10 +57,11 @@ class InvalidDefinition(DefinitionError):
     def __init__(self, diagnostics: list[Diagnostic]) -> None:
         errors = [finding for finding in diagnostics if finding.severity == "ERROR"]
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        others = [*map(str, errors[1 : 1 + MOST_SHOWN]), *(["..."] if len(errors) > 1 + MOST_SHOWN else [])]
         super().__init__(
             f"{errors[0].code}: {errors[0].message}{more}",
             place=errors[0].location,
-            hint="\n  ".join(map(str, errors[1:])) or None,
+            hint="\n  ".join(others) or None,
         )
         self.diagnostics = diagnostics
 

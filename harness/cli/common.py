@@ -13,17 +13,31 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from harness.errors import HarnessError, SettingsError
+from harness import __version__
+from harness.errors import EnvironmentFault, HarnessError, SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["JsonOption", "ProjectOption", "command", "console", "fail", "find_root", "reap", "run_async"]
+    from harness.targets.standing import StandingCloud
+
+__all__ = [
+    "JsonOption",
+    "ProjectOption",
+    "command",
+    "console",
+    "fail",
+    "find_cloud",
+    "find_root",
+    "reap",
+    "run_async",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,13 +68,13 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             show_error(error)
             raise typer.Exit(error.exit_code) from None
         except Interrupted as error:
-            typer.echo("stopped; everything has been cleaned up", err=True)
+            with suppress(BrokenPipeError):
+                typer.echo("stopped; everything has been cleaned up", err=True)
             raise typer.Exit(128 + error.number) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except BrokenPipeError:
-            # Whoever read our output has gone (`harness ... | head`); nobody is left to be told.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _reader_gone()
             raise typer.Exit(128 + signal.SIGPIPE) from None
         except (typer.Exit, typer.Abort):
             raise
@@ -70,6 +84,11 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(INTERNAL_ERROR) from None
 
     return guarded
+
+
+def _reader_gone() -> None:
+    """Whoever read our output has gone (`harness ... | head`); nobody is left to be told."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Interrupted(Exception):
@@ -131,6 +150,23 @@ def find_root(project: Path | None) -> Path:
     return Project.load().root
 
 
+def find_cloud(root: Path) -> StandingCloud | None:
+    """The project's local cloud, if one is up.
+
+    Raises:
+        EnvironmentFault: Another version of the harness keeps it.
+    """
+    from harness.targets.standing import find
+
+    cloud = find(root)
+    if cloud is not None and cloud.version != __version__:
+        raise EnvironmentFault(
+            f"the local cloud that is up runs harness {cloud.version}, this is {__version__}",
+            hint="start it anew: harness down, then harness up -d",
+        )
+    return cloud
+
+
 def reap(root: Path) -> None:
     """Clear away what commands left that were killed, and say so."""
     from harness.containers.session import reap as reap_sessions
@@ -143,7 +179,13 @@ def console(*, stderr: bool = False) -> Console:
     """The terminal. Colour only on terminals; NO_COLOR is honoured."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            # This may be deep inside the cloud, which must go down in order: as when a terminal is closed.
+            _reader_gone()
+            signal.raise_signal(signal.SIGHUP)
+
+    return Output(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def show_error(error: HarnessError) -> None:

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness import __version__
 from harness.cli.common import (
     JsonOption,
     ProjectOption,
     command,
     console,
     fail,
+    find_cloud,
     find_root,
     reap,
     run_async,
 )
-from harness.errors import EnvironmentFault, InputError
+from harness.errors import InputError
 
 if TYPE_CHECKING:
     from harness.cloud.events import Event
@@ -35,9 +35,7 @@ __all__ = ["run"]
 def run(
     scenarios: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[SCENARIO]...", help="Paths, or names of files in scenarios/; all by default."
-        ),
+        typer.Argument(metavar="SCENARIO", help="Paths, or names of files in scenarios/; all by default."),
     ] = None,
     project: ProjectOption = None,
     logs: Annotated[bool, typer.Option("--logs", help="Show what jobs and functions log, live.")] = False,
@@ -51,7 +49,6 @@ def run(
     Exit code 0 only if every expectation of every scenario held, 1 if one did not, 2 for wrong input.
     """
     from harness.scenarios.load import find, folder, load
-    from harness.targets.standing import find as find_cloud
 
     root = find_root(project)
     reap(root)
@@ -59,11 +56,6 @@ def run(
     for file in files:
         load(file)  # a mistake in the last of them should not wait for the first ones to be replayed
     cloud = find_cloud(root)
-    if cloud is not None and cloud.version != __version__:
-        raise EnvironmentFault(
-            f"the local cloud that is up runs harness {cloud.version}, this is {__version__}",
-            hint="start it anew: harness down, then harness up -d",
-        )
     if keep and cloud is None:
         raise InputError("--keep needs a cloud that stays up", hint="start one with: harness up -d")
     started = time.monotonic()

@@ -12,6 +12,7 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -21,15 +22,19 @@ from harness.cli.common import (
     command,
     console,
     fail,
+    find_cloud,
     find_root,
     reap,
     run_async,
 )
+from harness.errors import EnvironmentFault
 
 if TYPE_CHECKING:
     from harness.targets.standing import StandingCloud
 
 __all__ = ["up"]
+
+PORT = 4566
 
 
 class ClockChoice(StrEnum):
@@ -47,12 +52,18 @@ def up(
         typer.Option("--detach", "-d", help="Return once the cloud answers; it stays in the background."),
     ] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any that is free.")
-    ] = 4566,
+        int | None,
+        typer.Option(
+            min=0, max=65535, show_default=str(PORT), help="Port on 127.0.0.1; 0 takes any that is free."
+        ),
+    ] = None,
     clock: Annotated[
-        ClockChoice,
-        typer.Option(help="skip: time jumps when only timers are left. real: it runs as on the wall."),
-    ] = ClockChoice.skip,
+        ClockChoice | None,
+        typer.Option(
+            show_default=ClockChoice.skip,
+            help="skip: time jumps when only timers are left. real: it runs as on the wall.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Keep a local cloud with the project deployed, for repeated runs and for AWS tools, until Ctrl-C."""
@@ -61,7 +72,15 @@ def up(
     if detach:
         _detach(root, port, clock, as_json)
     else:
-        run_async(lambda: _serve(root, port, clock, lambda cloud: _show(cloud, as_json), quiet=as_json))
+        run_async(
+            lambda: _serve(
+                root,
+                PORT if port is None else port,
+                clock or ClockChoice.skip,
+                lambda cloud: _show(cloud, as_json),
+                quiet=as_json,
+            )
+        )
 
 
 async def _serve(
@@ -98,17 +117,26 @@ async def _serve(
             await asyncio.Event().wait()  # until a signal
 
 
-def _detach(root: Path, port: int, clock: ClockChoice, as_json: bool) -> None:
+def _detach(root: Path, port: int | None, clock: ClockChoice | None, as_json: bool) -> None:
     """Start another process that serves, and wait until it answers."""
     from harness.targets.standing import find
 
-    there = find(root)
+    there = find_cloud(root)
     if there is not None:
+        if port not in (None, 0, urlsplit(there.endpoint).port) or clock not in (None, there.clock):
+            raise EnvironmentFault(
+                f"a cloud of this project is already up at {there.endpoint}, with --clock {there.clock}",
+                hint="stop it with: harness down",
+            )
         _show(there, as_json)
         return
     log = root / ".harness" / "up.log"
     log.parent.mkdir(exist_ok=True)
-    options = ["--project", str(root), "--port", str(port), "--clock", clock.value]
+    options = ["--project", str(root)]
+    if port is not None:
+        options += ["--port", str(port)]
+    if clock is not None:
+        options += ["--clock", clock.value]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "harness.cli", "up", *options],

@@ -171,7 +171,8 @@ class Build:
             if error.file != code.path:
                 raise
             raise TemplateError(
-                f"{code.property} of {code.logical_id}: {code.path} {error.message}",
+                f"{code.property} of {code.logical_id} is {os.path.relpath(code.path, self._root)}: "
+                f"{error.message}",
                 file=template.file,
                 place=code.place,
                 hint="the path is relative to the template",

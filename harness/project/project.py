@@ -43,8 +43,7 @@ class Project:
             if (candidate / FILE_NAME).exists():
                 return cls(candidate, Settings.load(candidate / FILE_NAME))
         raise SettingsError(
-            f"there is no {FILE_NAME} in this folder or above it",
-            file=folder,
+            f"there is no {FILE_NAME} in {folder} or above it",
             hint="a project is a folder with a harness.toml; run the command inside one",
         )
 

@@ -131,9 +131,10 @@ class TerminalReporter:
             return
         job = self._jobs.get(event.subject)
         if job is None:
-            self._jobs[event.subject] = _JobProgress(what, status)
+            self._jobs[event.subject] = _JobProgress(what, status, event.data.get("message"))
             self._print(_line("", f"{what} {event.subject}: {status}", "cyan"))
             return
+        job.message = event.data.get("message")
         if status == job.status:
             return
         job.status = status
@@ -167,6 +168,7 @@ class TerminalReporter:
                 yield Spinner("dots", Text(f"{self._label(progress)}{progress.state}{again}", style="dim"))
         for name, job in tuple(self._jobs.items()):
             text = f"{job.what} {name}: {job.status} {duration(time.monotonic() - job.since)}"
+            text += f": {job.message}" if job.message else ""
             yield Spinner("dots", Text(text, style="cyan"))
 
 
@@ -187,9 +189,10 @@ class _ExecutionProgress:
 class _JobProgress:
     """A job that runs."""
 
-    def __init__(self, what: str, status: str) -> None:
+    def __init__(self, what: str, status: str, message: str | None) -> None:
         self.what = what
         self.status = status
+        self.message = message
         self.since = time.monotonic()
 
 

@@ -7,6 +7,7 @@ deployed pipeline knows (states, functions, outputs) are checked when the scenar
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -69,7 +70,7 @@ def find(folder: Path, names: Sequence[str] = ()) -> list[Path]:
             found.append(by_name[name])
         else:
             looks_like_path = path.suffix in (".yaml", ".yml") or "/" in name
-            known = [str(file) for file in shipped] if looks_like_path else list(by_name)
+            known = [os.path.relpath(file) for file in shipped] if looks_like_path else list(by_name)
             hint = suggestion(name, known) or f"scenarios here: {', '.join(by_name) or 'none'}"
             raise ScenarioError("there is no such scenario", file=name, hint=hint)
     return list(dict.fromkeys(path.resolve() for path in found))

@@ -34,7 +34,17 @@ from harness.scenarios.record import Answer, ExecutionRecord, RunRecord
 from harness.scenarios.s3 import Buckets, written
 from harness.targets.base import Deployment, Target
 
-__all__ = ["Replayer"]
+__all__ = ["Replayer", "check"]
+
+
+def check(scenario: Scenario, deployment: Deployment) -> None:
+    """Refuse a scenario that does not fit a deployed pipeline.
+
+    Raises:
+        ScenarioError: The scenario names something that the pipeline does not have.
+    """
+    Binding(scenario, deployment)
+    ScenarioFaults(scenario, deployment.functions)
 
 
 class Replayer:

@@ -12,7 +12,7 @@ from harness.project.bundle import Bundle
 from harness.project.project import Project
 from harness.scenarios.model import Scenario
 from harness.scenarios.record import RunRecord
-from harness.scenarios.replay import Replayer
+from harness.scenarios.replay import Replayer, check
 from harness.targets.base import Progress, Target
 
 __all__ = ["Reporter", "build", "replay_all"]
@@ -63,6 +63,8 @@ async def replay_all(
         HarnessError: The bundle cannot be deployed, or a scenario does not fit it.
     """
     deployment = await target.deploy(bundle, reporter.note)
+    for scenario in scenarios:
+        check(scenario, deployment)  # a mistake in the last should not wait for the first to be replayed
     records = []
     for scenario in scenarios:
         reporter.started(scenario.name, str(scenario.file))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cloud.errors import ServiceError
-from harness.errors import HarnessError, UnsupportedError
+from harness.errors import HarnessError, TemplateError, UnsupportedError
 from harness.project.bundle import Bundle
 from harness.project.resolve import Resource, Stack
 from harness.project.template import ARTIFACT_BUCKET
@@ -57,7 +57,8 @@ class LocalStack:
         Raises:
             UnsupportedError: A resource or property is not supported; nothing has been changed then.
             TemplateError: The template or a parameter's value is wrong; nothing has been changed then.
-            HarnessError: A service refused to make a resource; those before it stand.
+            TemplateError: A service refused to make a resource; those before it stand.
+            HarnessError: A service failed to make one.
         """
         stack = bundle.stack(parameters=parameters, account=self._account, region=self._region)
         for logical_id in stack.order:
@@ -116,7 +117,9 @@ class LocalStack:
                 await self._delete(old)
                 answer = await self._make(kind.create(new))
         except ServiceError as error:
-            raise HarnessError(
+            # A 4xx finds fault with what the template says, a 5xx with the local cloud.
+            failure = TemplateError if error.status < 500 else HarnessError
+            raise failure(
                 f"{logical_id} ({new.type}) cannot be made: {error}",
                 file=bundle.contents.template_file,
                 place=f"Resources.{logical_id}",

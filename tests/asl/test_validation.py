@@ -345,6 +345,15 @@ def test_all_findings_are_collected() -> None:
     assert caught.value.exit_code == 2
 
 
+def test_a_misspelt_next_does_not_drown_its_message():
+    states = {f"S{number}": {"Type": "Pass", "Next": f"S{number + 1}"} for number in range(20)}
+    states["S1"]["Next"] = "s2"
+    with pytest.raises(InvalidDefinition, match="Missing 'Next' target: s2") as caught:
+        load({"StartAt": "S0", "States": {**states, "S20": {"Type": "Succeed"}}})
+    assert len(caught.value.diagnostics) == 20
+    assert len(caught.value.hint.splitlines()) == 5
+
+
 # What is not supported -------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from harness import __version__
 from harness.cli.app import app
 from harness.cli.common import command
 from harness.errors import ScenarioError
+from harness.targets.standing import StandingCloud, announce, claim
 
 
 def invoke(*arguments: str) -> Result:
@@ -37,7 +41,7 @@ def test_outside_a_project(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     result = invoke(name)
     assert result.exit_code == 2
-    assert "no harness.toml" in result.stderr
+    assert result.stderr.startswith(f"error: there is no harness.toml in {tmp_path} or above it\n")
 
 
 def test_a_project_that_is_none(tmp_path):
@@ -83,6 +87,45 @@ def test_keep_needs_a_cloud_that_stays(tmp_path):
     result = invoke("run", "-C", str(project(tmp_path)), "--keep")
     assert result.exit_code == 2
     assert "harness up" in result.stderr
+
+
+@contextmanager
+def standing(root: Path, **changes: str) -> Iterator[StandingCloud]:
+    """A cloud of the project that says it is up."""
+    cloud = StandingCloud(
+        endpoint="http://127.0.0.1:45000",
+        pid=1,
+        region="us-east-1",
+        account="123456789012",
+        version=__version__,
+        clock="skip",
+        containers="process",
+    )
+    with claim(root):
+        announce(root, replace(cloud, **changes))
+        yield cloud
+
+
+def test_up_when_a_cloud_is_up(tmp_path):
+    root = project(tmp_path)
+    with standing(root) as cloud:
+        for options in ([], ["--port", "45000"], ["--port", "0"], ["--clock", "skip"]):
+            result = invoke("up", "-d", "-C", str(root), *options)
+            assert (result.exit_code, cloud.endpoint in result.stdout) == (0, True)
+        for options in (["--port", "45001"], ["--clock", "real"]):
+            result = invoke("up", "-d", "-C", str(root), *options)
+            assert result.exit_code == 2
+            assert "already up at http://127.0.0.1:45000, with --clock skip" in result.stderr
+            assert "harness down" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["up", "-d"]])
+def test_a_cloud_of_another_version(tmp_path, arguments):
+    root = project(tmp_path)
+    with standing(root, version="0.0.0"):
+        result = invoke(*arguments, "-C", str(root))
+    assert result.exit_code == 2
+    assert "runs harness 0.0.0" in result.stderr
 
 
 def test_down_when_nothing_is_up(tmp_path):

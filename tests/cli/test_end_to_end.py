@@ -166,6 +166,18 @@ def test_an_interrupted_run_leaves_nothing(workspace: Workspace, moment: str):
     assert "Traceback" not in "".join(running.seen)
 
 
+def test_a_run_whose_reader_goes_away_leaves_nothing(workspace: Workspace):
+    with workspace.started("run", "happy") as run:
+        run.read_until("training job .* InProgress")
+        family = run.family()
+        assert run.process.stdout is not None
+        run.process.stdout.close()
+        run.process.stdout = None  # nothing more to be read
+        assert run.process.wait(timeout=60) == 128 + signal.SIGHUP
+    assert alive(family) == []
+    assert workspace.leftovers() == []
+
+
 def test_a_terminated_run_leaves_nothing(workspace: Workspace):
     with workspace.started("run", "happy") as running:
         running.read_until("training job .*InProgress")

@@ -333,7 +333,7 @@ YAML_MACHINE = {"definitions/machine.asl.json": None, "definitions/machine.asl.y
             TemplateError,
             "definitions/template.yaml",
             "line 11, Resources.Greet.Properties.CodeUri",
-            "no such folder",
+            "CodeUri of Greet is lambdas/greeting: there is no such folder",
         ),
         (
             {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 from rich.console import Console
@@ -148,3 +149,13 @@ def test_a_terminal_gets_a_live_part():
     text = progress(logs=True, terminal=True)
     assert "+0:01:00 Check" in text
     assert "\x1b[" in text  # the cursor moves, also without colour
+
+
+def test_the_live_part_tells_what_a_job_is_doing():
+    out = io.StringIO()
+    console = Console(file=out, width=120, force_terminal=True, color_system=None, _environ={})
+    job = {"type": "transform", "status": "InProgress", "reason": None}
+    with TerminalReporter(console) as reporter:
+        reporter.event(Event(0.0, 0.0, "job", "t1", job))
+        reporter.event(Event(0.0, 0.0, "job", "t1", {**job, "message": "Waiting for an answer to /ping"}))
+    assert re.search(r"transform job t1: InProgress \S+ s: Waiting for an answer to /ping", out.getvalue())

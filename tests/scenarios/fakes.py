@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.clock import Clock, SkippingClock
 from harness.cloud.errors import ServiceError
-from harness.cloud.events import EventBus
+from harness.cloud.events import Event, EventBus
 from harness.cloud.faults import Faults, NoFaults
 from harness.project.bundle import Bundle
 from harness.targets.base import Deployment, Machine, Progress
@@ -57,6 +57,25 @@ class Script:
     objects: tuple[tuple[str, str], ...] = ()
     act: Callable[[FakeTarget], object] = lambda target: None
     hangs: bool = False
+
+
+class Heard:
+    """A reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.words: list[Any] = []
+
+    def note(self, text: str) -> None:
+        self.words.append(text)
+
+    def started(self, name: str, file: str) -> None:
+        self.words.append((name, file))
+
+    def event(self, event: Event) -> None:
+        self.words.append(event)
+
+    def finished(self, finished: Any) -> None:
+        self.words.append(finished)
 
 
 class FakeTarget:

@@ -18,26 +18,7 @@ from harness.cloud.events import Event
 from harness.errors import HarnessError, ScenarioError
 from harness.scenarios.remote import RunService, run_remotely
 from tests.report.test_terminal import record
-from tests.scenarios.fakes import FakeTarget, Script
-
-
-class Heard:
-    """A reporter that remembers."""
-
-    def __init__(self) -> None:
-        self.words: list[Any] = []
-
-    def note(self, text: str) -> None:
-        self.words.append(text)
-
-    def started(self, name: str, file: str) -> None:
-        self.words.append((name, file))
-
-    def event(self, event: Event) -> None:
-        self.words.append(event)
-
-    def finished(self, finished: Any) -> None:
-        self.words.append(finished)
+from tests.scenarios.fakes import FakeTarget, Heard, Script
 
 
 @contextmanager

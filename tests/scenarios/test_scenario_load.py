@@ -289,7 +289,7 @@ def test_missing_and_unreadable_files(tmp_path):
         load(tmp_path / "bad.yaml")
 
 
-def test_find(tmp_path):
+def test_find(tmp_path, monkeypatch):
     for name in ("b.yaml", "a.yml", "c.txt"):
         (tmp_path / name).write_text("name: x")
     assert [path.name for path in find(tmp_path)] == ["a.yml", "b.yaml"]
@@ -297,6 +297,10 @@ def test_find(tmp_path):
     with pytest.raises(ScenarioError) as caught:
         find(tmp_path, ["bb"])
     assert caught.value.hint == "did you mean 'b'?"
+    monkeypatch.chdir(tmp_path.parent)
+    with pytest.raises(ScenarioError) as caught:
+        find(tmp_path, [f"{tmp_path.name}/bb.yaml"])
+    assert caught.value.hint == f"did you mean '{tmp_path.name}/b.yaml'?"
 
 
 def test_find_nothing(tmp_path):

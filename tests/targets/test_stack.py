@@ -12,7 +12,7 @@ import pytest
 
 from harness.clock import run
 from harness.cloud.errors import ServiceError
-from harness.errors import HarnessError, UnsupportedError
+from harness.errors import TemplateError, UnsupportedError
 from harness.project.bundle import Artifact, Bundle, Contents
 from harness.targets.stack import LocalStack
 
@@ -177,7 +177,7 @@ def test_what_is_not_supported_is_refused_before_anything_is_made(tmp_path, serv
 def test_a_service_that_refuses(tmp_path, services, stack):
     services.refuse = "CreateFunction"
     built = bundle(tmp_path, {"Function": function()})
-    with pytest.raises(HarnessError, match=r"Function .* cannot be made: ValidationException: no"):
+    with pytest.raises(TemplateError, match=r"Function .* cannot be made: ValidationException: no"):
         deploy(stack, built)
     # Tried again, it goes on where it stopped.
     services.refuse = None

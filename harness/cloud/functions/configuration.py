@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from harness.cloud.errors import ServiceError
 from harness.cloud.functions.model import LATEST, LayerVersion, Version, invalid
 from harness.cloud.functions.packages import LARGEST_UNPACKED, Package
 from harness.cloud.functions.runtimes import SUPPORTED
@@ -62,6 +63,8 @@ RESERVED_VARIABLES = frozenset(
 
 LARGEST_VARIABLES = 4096
 MOST_LAYERS = 5
+LONGEST_TIMEOUT = 900
+"""Seconds. The service model has no upper bound for it."""
 
 
 def check(params: Mapping[str, Any]) -> None:
@@ -71,7 +74,7 @@ def check(params: Mapping[str, Any]) -> None:
         params: A CreateFunction, UpdateFunctionCode or UpdateFunctionConfiguration request.
 
     Raises:
-        ServiceError: InvalidParameterValueException.
+        ServiceError: InvalidParameterValueException or ValidationException.
     """
     for name, subject in REFUSED.items():
         if params.get(name):
@@ -82,6 +85,13 @@ def check(params: Mapping[str, Any]) -> None:
     if params.get("PackageType") == "Image" or code.get("ImageUri"):
         raise invalid(
             "PackageType Image is not supported by the local cloud: it runs functions from zip archives."
+        )
+    timeout = params.get("Timeout", 0)
+    if timeout > LONGEST_TIMEOUT:
+        raise ServiceError(
+            "ValidationException",
+            f"1 validation error detected: Value '{timeout}' at 'timeout' failed to satisfy constraint: "
+            f"Member must have value less than or equal to {LONGEST_TIMEOUT}",
         )
     runtime = params.get("Runtime")
     if runtime is not None and runtime not in SUPPORTED:

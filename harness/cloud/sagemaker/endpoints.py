@@ -11,6 +11,7 @@ from harness.cloud.sagemaker.endpoint_configs import EndpointConfig, EndpointCon
 from harness.cloud.sagemaker.images import resolved
 from harness.cloud.sagemaker.jobs import INTERNAL_ERROR
 from harness.cloud.sagemaker.records import Listing, Tags, moment
+from harness.cloud.sagemaker.serving import WAITING
 from harness.cloud.sagemaker.validation import invalid, only
 from harness.cloud.sagemaker.variants import Fleet, StartFailed, Variant
 from harness.cloud.service import CloudContext
@@ -215,7 +216,12 @@ class Endpoints:
         endpoint.status = status
         endpoint.modified = self._cloud.clock.now()
         self._cloud.events.publish(
-            "job", endpoint.name, type="endpoint", status=status, reason=endpoint.failure_reason
+            "job",
+            endpoint.name,
+            type="endpoint",
+            status=status,
+            reason=endpoint.failure_reason,
+            message=WAITING if status in ("Creating", "Updating") else None,
         )
 
     def _arn(self, name: str) -> str:

@@ -15,7 +15,10 @@ from harness.containers.archive import unpack
 from harness.containers.contract import SERVING_PORT, serving_spec
 from harness.containers.runtime import Container, ContainerSpec, Image, Output
 
-__all__ = ["ModelFolder", "ModelServer", "NotServing"]
+__all__ = ["WAITING", "ModelFolder", "ModelServer", "NotServing"]
+
+WAITING = "Waiting for an answer to /ping"
+"""What a job or endpoint tells meanwhile: a container that never answers is given up only after minutes."""
 
 PING_TIMEOUT = 2.0
 PING_PAUSE = 0.03

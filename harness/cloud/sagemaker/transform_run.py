@@ -22,7 +22,7 @@ from harness.cloud.sagemaker.jobs import (
 )
 from harness.cloud.sagemaker.models import Model
 from harness.cloud.sagemaker.records import moment
-from harness.cloud.sagemaker.serving import ModelFolder, ModelServer, NotServing
+from harness.cloud.sagemaker.serving import WAITING, ModelFolder, ModelServer, NotServing
 from harness.cloud.sagemaker.validation import parse_s3
 from harness.containers.archive import ArchiveError
 from harness.containers.contract import batch_environment
@@ -216,11 +216,13 @@ class TransformRun:
                 await server.stop(STOP_GRACE)
 
     async def _serve(self, server: ModelServer, objects: list[InputObject]) -> str | None:
+        self._jobs.announce(self._job, WAITING)
         try:
             await server.ready(self._startup_limit)
         except NotServing as error:
             self._log.write(f"The container did not become ready: {error}")
             return NO_PING
+        self._jobs.announce(self._job, f"Transforming {len(objects)} objects")
         settings = Settings.decide(self._job.request, await _offer(server))
         self._data_log.write(f"{self._now()}:[sagemaker logs]: {settings}")
         wanted = iter([item for item in objects if not item.path.endswith("/")])

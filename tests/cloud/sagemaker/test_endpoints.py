@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.cloud.faults import JobFault
+from harness.cloud.sagemaker.serving import WAITING
 from harness.containers.archive import pack
 from tests.cloud.sagemaker.fakes import (
     ROLE,
@@ -355,8 +356,8 @@ def test_deleting_stops_the_containers() -> None:
         error = await cloud.error("describe_endpoint", EndpointName="digits")
         assert (error.code, error.message) == ("ValidationException", f'Could not find endpoint "{ARN}".')
         assert await cloud.do("list_endpoints") == {"Endpoints": []}
-        statuses = [event.data["status"] for event in cloud.events_of("job")]
-        assert statuses == ["Creating", "InService", "Deleting", "Deleted"]
+        told = [(event.data["status"], event.data.get("message")) for event in cloud.events_of("job")]
+        assert told == [("Creating", WAITING), ("InService", None), ("Deleting", None), ("Deleted", None)]
 
     with_cloud(scenario)
 

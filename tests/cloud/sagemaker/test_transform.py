@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.cloud.faults import JobFault
+from harness.cloud.sagemaker.serving import WAITING
 from harness.containers.archive import pack
 from tests.cloud.sagemaker.fakes import (
     ROLE,
@@ -255,6 +256,8 @@ def test_a_container_that_never_gets_ready_fails_the_job() -> None:
             await cloud.do("create_transform_job", **transform_request(f"never-{number}"))
             job = await cloud.sagemaker.wait_for_job("transform", f"never-{number}")
             assert (job["TransformJobStatus"], job["FailureReason"]) == ("Failed", PING_FAILED)
+        messages = [event.data["message"] for event in cloud.events_of("job")]
+        assert messages == [None, WAITING, None] * 2
         assert all(container.ended for container in cloud.containers.started)
 
     with_cloud(scenario, startup_limit=0.15)
