@@ -30,7 +30,7 @@ from harness.containers.dockerfile import (
     words,
 )
 from harness.containers.environments import InstallationError, PythonEnvironment, environment
-from harness.containers.run import Refusal, RunSteps
+from harness.containers.run import USER_HINT, Refusal, RunSteps
 from harness.containers.runtime import Image, ImageSource, Output
 from harness.containers.session import remove_tree
 from harness.containers.shellwords import SyntaxProblem, commands
@@ -45,7 +45,7 @@ FORMAT = "1"
 """Changed whenever images are built differently, so that old ones are not taken for new ones."""
 
 STOP_SIGNALS = frozenset(["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGWINCH"])
-DOCKER_HINT = "Leave the step out if the image works without it."
+DOCKER_HINT = "If the image works without the step, name it in the image's `ignore` in harness.toml."
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,11 @@ class Rootfs:
     warnings: tuple[str, ...]
 
 
-def build(source: ImageSource, ignore: Sequence[str], progress: Output) -> Image:
+def build(source: ImageSource, progress: Output) -> Image:
     """Build an image, or take it from the cache.
 
     Args:
         source: The context.
-        ignore: Patterns for steps to leave out, see `ProcessRuntime`.
         progress: Told what is being done; not called when the image is in the cache.
 
     Raises:
@@ -86,9 +85,10 @@ def build(source: ImageSource, ignore: Sequence[str], progress: Output) -> Image
     variables = Variables(build_args, arguments=platform_arguments())
     for argument in dockerfile.arguments:
         variables.declare(dockerfile, argument, {})
-    base = base_image(dockerfile, variables.arguments, ignore)
+    base = base_image(dockerfile, variables.arguments, source.ignore)
     interpreter = nearest(base.python)
-    key = _sha256(FORMAT, digest, repr(sorted(ignore)), interpreter.path, repr(interpreter.version))[:32]
+    what = (FORMAT, digest, repr(sorted(source.ignore)), interpreter.path, repr(interpreter.version))
+    key = _sha256(*what)[:32]
 
     folder = cache_folder() / "images" / key
     found = _load(folder, interpreter)
@@ -100,7 +100,7 @@ def build(source: ImageSource, ignore: Sequence[str], progress: Output) -> Image
                 unfinished = folder.with_name(f".{key}-unfinished")
                 remove_tree(unfinished)
                 unfinished.mkdir()
-                builder = _Builder(dockerfile, context, ignore, variables, base, unfinished)
+                builder = _Builder(dockerfile, context, source.ignore, variables, base, unfinished)
                 recipe = builder.build(interpreter, progress)
                 (unfinished / "image.json").write_text(json.dumps(recipe))
                 unfinished.rename(folder)
@@ -300,7 +300,7 @@ class _Builder:
             raise self._dockerfile.error(
                 step,
                 f"containers cannot run as {user} without Docker",
-                "They run as root, as SageMaker expects. Leave the step out.",
+                USER_HINT,
             )
 
     def _set_workdir(self, step: Instruction) -> None:

@@ -15,7 +15,7 @@ import os
 import socket
 import tempfile
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,8 +39,6 @@ class ProcessRuntime:
 
     Args:
         session: Where running containers are recorded, so that they can be cleared away if we are killed.
-        ignore: Dockerfile steps to leave out where they cannot be honoured: shell patterns for the text of an
-            instruction, or of one command of a RUN, e.g. ``RUN apt-get install *``.
         namespaces: Leave them out when False; use them where possible when None.
 
     Attributes:
@@ -53,12 +51,10 @@ class ProcessRuntime:
         self,
         *,
         session: Session | None = None,
-        ignore: Collection[str] = (),
         namespaces: bool | None = None,
     ) -> None:
         self.warnings: list[str] = []
         self._session = session
-        self._ignore = tuple(ignore)
         self._support = probe() if namespaces is None else Support(namespaces, namespaces and probe().overlay)
         self._containers: set[ProcessContainer] = set()
         self._folder: Path | None = None
@@ -71,7 +67,7 @@ class ProcessRuntime:
 
     async def build(self, source: ImageSource, on_progress: Output | None = None) -> Image:
         """See `ContainerRuntime.build`."""
-        image = await asyncio.to_thread(build, source, self._ignore, on_progress or (lambda line: None))
+        image = await asyncio.to_thread(build, source, on_progress or (lambda line: None))
         for warning in image.payload.warnings:
             self._warn(f"image {source.name}: {warning}")
         return image

@@ -19,10 +19,13 @@ from harness.containers.tree import Tree
 __all__ = ["Refusal", "RunSteps"]
 
 INSTALL_HINT = (
-    "The programs of this machine take its place: leave the step out if the image works without it."
+    "The programs of this machine take its place: if the image works without the step, name it in the "
+    "image's `ignore` in harness.toml."
 )
 COMPUTE_HINT = "Do it before the build and COPY the result."
-USER_HINT = "Containers run as root here, as SageMaker expects: leave the step out."
+USER_HINT = (
+    "Containers run as root, as SageMaker expects. Name the step in the image's `ignore` in harness.toml."
+)
 
 NOT_MADE = "no earlier step has made it, and the base image's own files are out of reach"
 

@@ -27,12 +27,15 @@ class ImageSource:
         context: The context, as a folder or a tar archive.
         dockerfile: Path of the Dockerfile inside the context.
         build_args: Values for the Dockerfile's ARG instructions.
+        ignore: Dockerfile steps to leave out where they cannot be honoured without Docker: shell patterns for
+            the text of an instruction, or of one command of a RUN, e.g. ``RUN apt-get install *``.
     """
 
     name: str
     context: Path
     dockerfile: str = "Dockerfile"
     build_args: Mapping[str, str] = field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ context = "containers/training"
 dockerfile = "Dockerfile"              # inside the context; this is the default
 parameter = "TrainingImageUri"         # the template parameter that receives the image's URI
 build_args = {BASE = "python:3.12"}    # for ARG instructions
+ignore = ["RUN apt-get install *"]     # steps to do without where there is no Docker; each becomes a warning
 
 [local]
 parameters = {NameSuffix = "-local"}   # template parameters on the local cloud
@@ -61,12 +62,14 @@ class ImageSettings:
         dockerfile: Relative to the context.
         parameter: The template parameter that receives the image's URI.
         build_args: Values for ARG instructions.
+        ignore: Steps to leave out without Docker, see `harness.containers.runtime.ImageSource`.
     """
 
     context: str
     parameter: str
     dockerfile: str = "Dockerfile"
     build_args: Mapping[str, str] = field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,13 @@ class _Table:
             self.fail(f"{key} cannot be {value!r}", f"it is one of {', '.join(known)}")
         return value
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts."""
+        values = self._values.get(key, [])
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            self.fail(f"{key} must be a list of texts")
+        return tuple(values)
+
     def strings(self, key: str) -> dict[str, str]:
         """A table of plain values, as the text CloudFormation takes for them."""
         table = self._values.get(key, {})
@@ -220,7 +230,7 @@ def _settings(top: _Table, file: Path) -> Settings:
     top.only("template", "images", "local", "stages", "scenarios")
     images = {}
     for name, table in top.tables("images").items():
-        table.only("context", "dockerfile", "parameter", "build_args")
+        table.only("context", "dockerfile", "parameter", "build_args", "ignore")
         if not _IMAGE_NAME.fullmatch(name):
             table.fail(
                 f"an image cannot be called {name!r}",
@@ -231,6 +241,7 @@ def _settings(top: _Table, file: Path) -> Settings:
             dockerfile=table.text("dockerfile", "Dockerfile"),
             parameter=table.text("parameter"),
             build_args=table.strings("build_args"),
+            ignore=table.texts("ignore"),
         )
     stages = {}
     for name, table in top.tables("stages").items():

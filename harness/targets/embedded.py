@@ -126,6 +126,7 @@ class EmbeddedTarget:
     async def _build_images(self, bundle: Bundle, on_progress: Progress) -> None:
         """Build the images that are not there yet, at the same time."""
         loop = asyncio.get_running_loop()
+        images = Settings.load(self._root / FILE_NAME).images
 
         async def build(context: ImageContext, uri: str) -> None:
             def from_thread(line: str) -> None:
@@ -136,12 +137,13 @@ class EmbeddedTarget:
                 context=bundle.file(context.path),
                 dockerfile=context.dockerfile,
                 build_args=context.build_args,
+                ignore=images[context.name].ignore,
             )
             try:
                 self.cloud.images[uri] = await self._runtime.build(source, from_thread)
             except DockerfileError as error:
                 # The file that the user can mend is the one the bundle's was made from.
-                settings = Settings.load(self._root / FILE_NAME).images[context.name]
+                settings = images[context.name]
                 error.file = self._root / settings.context / settings.dockerfile
                 raise
 

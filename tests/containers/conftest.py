@@ -64,7 +64,7 @@ def image(context: MakeContext) -> MakeImage:
         name: str = "context",
     ) -> Image:
         folder = context(dockerfile, files, name)
-        source = ImageSource("image", folder, build_args=build_args or {})
-        return build(source, ignore, lambda line: None)
+        source = ImageSource("image", folder, build_args=build_args or {}, ignore=ignore)
+        return build(source, lambda line: None)
 
     return make

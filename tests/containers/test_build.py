@@ -59,7 +59,7 @@ def test_modes_links_and_chmod(context: MakeContext) -> None:
     (folder / "program").chmod(0o775)
     (folder / "plain").chmod(0o600)
     (folder / "link").symlink_to("plain")
-    tree = build(ImageSource("x", folder), (), quiet).payload.tree
+    tree = build(ImageSource("x", folder), quiet).payload.tree
     modes = {name: (tree / "opt" / name).stat().st_mode & 0o777 for name in ("plain", "program", "private")}
     assert modes == {"plain": 0o755, "program": 0o755, "private": 0o700}
     assert (tree / "opt/sub/one").stat().st_mode & 0o777 == 0o600
@@ -90,7 +90,7 @@ def test_nothing_is_written_outside_the_tree_through_links(context: MakeContext,
         PYTHON + "COPY dir /opt/dir\nCOPY file /opt/dir/escape/file\n", {"file": "f", "dir/x": "x"}
     )
     (folder / "dir" / "escape").symlink_to(outside)
-    made = build(ImageSource("x", folder), (), quiet)
+    made = build(ImageSource("x", folder), quiet)
     assert list(outside.iterdir()) == []
     assert files(made)[f"{str(outside)[1:]}/file"] == "f"
 
@@ -99,7 +99,7 @@ def test_add_unpacks_archives_and_copies_the_rest(context: MakeContext) -> None:
     folder = context(PYTHON + "ADD data.tar.gz /data\nADD a.txt /data/\n", {"a.txt": "A"})
     with tarfile.open(folder / "data.tar.gz", "w:gz") as archive:
         archive.add(folder / "a.txt", "inside/b.txt")
-    found = files(build(ImageSource("x", folder), (), quiet))
+    found = files(build(ImageSource("x", folder), quiet))
     assert found == {"data/inside/b.txt": "A", "data/a.txt": "A"}
 
 
@@ -139,10 +139,10 @@ def test_ignored_files_are_neither_copied_nor_counted(context: MakeContext) -> N
             ".dockerignore": "*.env\ndocs\n!docs/keep\n",
         },
     )
-    first = build(ImageSource("x", folder), (), quiet)
+    first = build(ImageSource("x", folder), quiet)
     assert set(files(first)) == {"x/a", "x/docs/keep", "x/Dockerfile", "x/.dockerignore"}
     (folder / "secret.env").write_text("changed")
-    assert build(ImageSource("x", folder), (), quiet).digest == first.digest
+    assert build(ImageSource("x", folder), quiet).digest == first.digest
 
 
 def test_a_copy_of_an_ignored_file_says_why_it_is_missing(image: MakeImage) -> None:
@@ -160,12 +160,12 @@ def test_a_dockerfiles_own_ignore_file_goes_before_the_common_one(image: MakeIma
 def test_an_unchanged_context_is_not_built_again(context: MakeContext, own_cache: Path) -> None:
     folder = context(PYTHON + "COPY . /x/\n", {"a": "1"})
     progress: list[str] = []
-    first = build(ImageSource("x", folder), (), progress.append)
+    first = build(ImageSource("x", folder), progress.append)
     assert progress
     progress.clear()
     os.utime(folder / "a", (1, 1))
     start = time.perf_counter()
-    second = build(ImageSource("x", folder), (), progress.append)
+    second = build(ImageSource("x", folder), progress.append)
     assert time.perf_counter() - start < 1
     assert progress == []
     assert second == first
@@ -173,16 +173,16 @@ def test_an_unchanged_context_is_not_built_again(context: MakeContext, own_cache
 
 def test_what_changes_the_digest(context: MakeContext) -> None:
     folder = context(PYTHON + "COPY . /x/\n", {"a": "1"})
-    digests = [build(ImageSource("x", folder), (), quiet).digest]
+    digests = [build(ImageSource("x", folder), quiet).digest]
     (folder / "a").write_text("2")
-    digests.append(build(ImageSource("x", folder), (), quiet).digest)
+    digests.append(build(ImageSource("x", folder), quiet).digest)
     (folder / "a").chmod(0o755)
-    digests.append(build(ImageSource("x", folder), (), quiet).digest)
+    digests.append(build(ImageSource("x", folder), quiet).digest)
     (folder / "Dockerfile").write_text(PYTHON + "COPY . /y/\n")
-    digests.append(build(ImageSource("x", folder), (), quiet).digest)
-    digests.append(build(ImageSource("x", folder, build_args={"A": "1"}), (), quiet).digest)
+    digests.append(build(ImageSource("x", folder), quiet).digest)
+    digests.append(build(ImageSource("x", folder, build_args={"A": "1"}), quiet).digest)
     (folder / "b").mkdir()
-    digests.append(build(ImageSource("x", folder), (), quiet).digest)
+    digests.append(build(ImageSource("x", folder), quiet).digest)
     assert len(set(digests)) == len(digests)
 
 
@@ -194,13 +194,13 @@ def test_a_tar_of_a_folder_is_the_same_image(context: MakeContext, tmp_path: Pat
     with tarfile.open(archive, "w:gz") as tar:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):  # without the folders
             tar.add(path, str(path.relative_to(folder)))
-    assert build(ImageSource("x", archive), (), quiet) == build(ImageSource("x", folder), (), quiet)
+    assert build(ImageSource("x", archive), quiet) == build(ImageSource("x", folder), quiet)
 
 
 def test_an_archive_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_text("not a tar")
     with pytest.raises(DockerfileError, match="neither a folder nor a readable tar archive"):
-        build(ImageSource("x", tmp_path / "x.tar"), (), quiet)
+        build(ImageSource("x", tmp_path / "x.tar"), quiet)
 
 
 def test_an_archive_that_leads_outside(tmp_path: Path) -> None:
@@ -208,11 +208,11 @@ def test_an_archive_that_leads_outside(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "x.tar", "w") as tar:
         tar.add(tmp_path / "Dockerfile", "../Dockerfile")
     with pytest.raises(DockerfileError, match="outside the context"):
-        build(ImageSource("x", tmp_path / "x.tar"), (), quiet)
+        build(ImageSource("x", tmp_path / "x.tar"), quiet)
 
 
 def build_in_another_process(folder: str, results: multiprocessing.Queue[str]) -> None:
-    image = build(ImageSource("x", Path(folder)), (), quiet)
+    image = build(ImageSource("x", Path(folder)), quiet)
     results.put(f"{image.digest} {image.payload.tree} {image.payload.python.complete}")
 
 

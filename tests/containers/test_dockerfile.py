@@ -248,9 +248,9 @@ def test_build_arguments_nobody_takes_are_reported(image: MakeImage) -> None:
 
 def test_a_missing_dockerfile(tmp_path: Path) -> None:
     with pytest.raises(DockerfileError, match="there is no such file"):
-        build(ImageSource("x", tmp_path), (), print)
+        build(ImageSource("x", tmp_path), print)
 
 
 def test_a_missing_context(tmp_path: Path) -> None:
     with pytest.raises(DockerfileError, match="context does not exist"):
-        build(ImageSource("x", tmp_path / "none"), (), print)
+        build(ImageSource("x", tmp_path / "none"), print)

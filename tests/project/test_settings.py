@@ -14,6 +14,7 @@ context = "containers/training"
 dockerfile = "docker/Dockerfile"
 parameter = "TrainingImageUri"
 build_args = {BASE = "python:3.12", LEVEL = 3, DEBUG = false}
+ignore = ["USER *", "RUN apt-get install *"]
 
 [local]
 parameters = {NameSuffix = "-local", Count = 2}
@@ -44,6 +45,7 @@ def test_everything_that_can_be_said(tmp_path):
             dockerfile="docker/Dockerfile",
             parameter="TrainingImageUri",
             build_args={"BASE": "python:3.12", "LEVEL": "3", "DEBUG": "false"},
+            ignore=("USER *", "RUN apt-get install *"),
         )
     }
     assert settings.local == {"NameSuffix": "-local", "Count": "2"}
