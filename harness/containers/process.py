@@ -273,7 +273,8 @@ class _Channel:
         elif self._problem is not None:
             self._problem += message
         elif message == b"r":
-            self.ready.set_result(None)
+            if not self.ready.done():  # whoever waited has gone away
+                self.ready.set_result(None)
         elif message == b"e":
             self._problem = b""
         else:

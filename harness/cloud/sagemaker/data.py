@@ -14,9 +14,15 @@ from harness.containers.contract import relative_path
 
 __all__ = ["InputObject", "pull", "require_objects", "select"]
 
-BATCH_OBJECTS = 1_000
-BATCH_BYTES = 64 * 2**20
+Batch = list[tuple[str, bytes]]
+"""Path below the channel's folder, and content, of some objects."""
+
+BATCH_OBJECTS = 250
+BATCH_BYTES = 16 * 2**20
 """How much is taken out of storage, on the event loop, before a thread writes it to disk."""
+
+WRITERS = 4
+"""Threads at once. Where making a file is slow, it is the file system that is waited for."""
 
 
 @dataclass(frozen=True)
@@ -104,22 +110,32 @@ def require_objects(storage: Storage, data_type: str, uri: str, *, region: str, 
 async def pull(
     storage: Storage,
     objects: Sequence[InputObject],
-    write: Callable[[list[tuple[str, bytes]]], None],
+    write: Callable[[Batch], None],
 ) -> None:
-    """Hand the objects' contents to `write`, batch by batch, in a thread.
+    """Hand the objects' contents to `write`, batch by batch, in a few threads at a time.
 
     Raises:
         ServiceError: NoSuchKey, NoSuchBucket: an object has gone since it was listed.
         Exception: Whatever `write` raises.
     """
-    batch: list[tuple[str, bytes]] = []
+    batches: list[Batch] = [[]]
     size = 0
     for item in objects:
         content = storage.get(item.location.bucket, item.location.key)
-        batch.append((item.path, content))
+        batches[-1].append((item.path, content))
         size += len(content)
-        if len(batch) >= BATCH_OBJECTS or size >= BATCH_BYTES:
-            await asyncio.to_thread(write, batch)
-            batch, size = [], 0
-    if batch:
-        await asyncio.to_thread(write, batch)
+        if len(batches[-1]) >= BATCH_OBJECTS or size >= BATCH_BYTES:
+            if len(batches) == WRITERS:
+                await _write(write, batches)
+                batches = []
+            batches.append([])
+            size = 0
+    await _write(write, batches)
+
+
+async def _write(write: Callable[[Batch], None], batches: list[Batch]) -> None:
+    """Write batches at the same time; when one fails, the others are over before that is said."""
+    writing = (asyncio.to_thread(write, batch) for batch in batches)
+    for outcome in await asyncio.gather(*writing, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
