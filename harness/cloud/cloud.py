@@ -401,10 +401,6 @@ class Cloud:
                 self._moto = Moto(self.account, self.region, endpoint, self._identities)
             return self._moto
 
-    async def preload(self) -> None:
-        """Load moto and its S3 now, in a thread: worth it while something else is being waited for."""
-        await self._in_thread(lambda: self._load_moto().call("s3", "ListBuckets", {}, USER))
-
     def _own_fault(self, subject: str, error: Exception) -> ServiceError:
         self._report(subject, error)
         return ServiceError(
