@@ -1,7 +1,7 @@
 """AWS Step Functions, over the interpreter in `harness.asl`.
 
-`api` has the operations; `machines` and `executions` keep what there is; `definitions` says what is wrong
-with a definition; `integrations` does the work of Task states; `tokens` waits for callbacks.
+`api` puts the `operations` together; `machines` and `executions` keep what there is; `definitions` says what
+is wrong with a definition; `integrations` does the work of Task states; `tokens` waits for callbacks.
 """
 
 from __future__ import annotations
