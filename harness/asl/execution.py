@@ -63,7 +63,9 @@ class Execution:
         history: The events so far.
         started: When `run` was called, in seconds since the epoch; None before.
         stopped: When the execution ended; None before.
-        outcome: How it ended; None before.
+        outcome: How it ended; None before, and while it is redriven.
+        redrives: How often it has been redriven.
+        redriven: When it was last redriven; None if it never was.
     """
 
     def __init__(
@@ -84,28 +86,69 @@ class Execution:
         self.started: float | None = None
         self.stopped: float | None = None
         self.outcome: Outcome | None = None
+        self.redrives = 0
+        self.redriven: float | None = None
         self._context = context
         self._clock = clock
         self._tasks = tasks
         self._entropy = entropy
         self._region = region
         self._threads: asyncio.Task[None] | None = None
+        self._frame: Frame | None = None
 
     async def run(self) -> Outcome:
         """Run to the end. To be called once.
 
         If the caller is cancelled, so is everything the execution does, and the execution stays unfinished.
         """
-        clock = self._clock
         started = self._begin()
-        if self.outcome is not None:
-            return self.outcome
-        context = self._root_context(started)
-        engine = Engine(self.history, context, clock, self._tasks, self._entropy, self._region)
+        engine = self._engine(started)
         frame = Frame(engine, self.input, {}, 0, json_size(self.input) + CONTEXT_SIZE)
-        threads = self._threads = asyncio.ensure_future(advance(frame, self.machine.start))
+        frame.at = self.machine.start
+        return await self._drive(engine, frame, started)
+
+    async def redrive(self) -> Outcome:
+        """Go on where an execution that did not succeed came to its end, and run to the end again.
+
+        What succeeded is kept; the states that failed or were stopped are run once more, with the same input.
+        Their entries are not recorded again (but for Fail states, which are entered anew), retries count from
+        the start, and so does the machine's time limit. (AWS developer guide, "Redriving executions".)
+
+        Raises:
+            RuntimeError: It has not ended, or it succeeded.
+        """
+        frame = self._frame
+        if frame is None:
+            raise RuntimeError("only an execution that has ended without success can be redriven")
+        now = self._clock.now()
+        self.outcome = self.stopped = None
+        self.redrives += 1
+        self.redriven = now
+        assert self.started is not None
+        engine = self._engine(self.started)
+        self.history.reopen()
+        last = len(self.history)
+        frame.rejoin(engine, self.history.add(last, now, events.EXECUTION_REDRIVEN, self.redrives))
+        return await self._drive(engine, frame, now)
+
+    def _engine(self, started: float) -> Engine:
+        context = self._root_context(started)
+        return Engine(self.history, context, self._clock, self._tasks, self._entropy, self._region)
+
+    async def _drive(self, engine: Engine, frame: Frame, since: float) -> Outcome:
+        """Run all threads to their ends.
+
+        Args:
+            engine: What they share.
+            frame: The first of them.
+            since: When the machine's time limit began to count.
+        """
+        self._frame = frame
+        if self.outcome is not None:  # stopped before its first turn
+            return self.outcome
+        threads = self._threads = asyncio.ensure_future(advance(frame, frame.at))
         limit = self._time_limit()
-        timer = None if limit is None else clock.call_at(started + limit, self._time_out)
+        timer = None if limit is None else self._clock.call_at(since + limit, self._time_out)
         try:
             await threads
         except StatesError as failure:
@@ -129,6 +172,7 @@ class Execution:
         if engine.failure is not None:
             error = engine.failure
             return self._end(Outcome("FAILED", error=error.error, cause=error.cause))
+        self._frame = None
         self.history.seal(frame.previous, self._clock.now(), events.EXECUTION_SUCCEEDED, frame.data)
         return self._end(Outcome("SUCCEEDED", frame.data))
 
@@ -176,7 +220,8 @@ class Execution:
                 "StartTime": timestamp_text(started),
                 **self._context["Execution"],
                 "Input": self.input,
-                "RedriveCount": 0,
+                "RedriveCount": self.redrives,
+                **({} if self.redriven is None else {"RedriveTime": timestamp_text(self.redriven)}),
             },
             "StateMachine": dict(self._context["StateMachine"]),
         }

@@ -74,6 +74,11 @@ class Frame:
         retries: How often the state that is being run has been retried; None in states without Retry.
         token: Task token, while a Task waits for one.
         item: The member ``Map`` of the context object, inside a Map.
+        at: Where the thread stands once it has come to rest: the state it failed or was stopped in, or would
+            have gone to next; None at its end.
+        inside: Whether `at` has been entered, so that a redrive picks it up instead of entering it again.
+        threads: The threads of the Parallel or Map that is being run, in the order of its branches or items.
+            A redrive goes on with those that have not ended.
     """
 
     __slots__ = (
@@ -81,13 +86,16 @@ class Frame:
         "_entered",
         "_entered_at",
         "_floor",
+        "at",
         "data",
         "engine",
+        "inside",
         "item",
         "previous",
         "retries",
         "room",
         "state",
+        "threads",
         "token",
         "variables",
     )
@@ -104,19 +112,36 @@ class Frame:
         self.token: str | None = None
         self.retries: int | None = None
         self.state: State | None = None
+        self.at: State | None = None
+        self.inside = False
+        self.threads: Sequence[Frame] = ()
         self._before = self._entered = previous
         self._entered_at = 0.0
 
-    def fork(self, data: JSON) -> Frame:
-        """A thread that starts at this one's place, with its own variables."""
+    def fork(self, data: JSON, first: State | None = None) -> Frame:
+        """A thread that starts at this one's place, with its own variables, and goes to `first`."""
         child = Frame(self.engine, data, dict(self.variables), self.previous, self.room)
         child.item = self.item
+        child.at = first
         child.state = self.state
         child.retries = self.retries
         child._before = self._before
         child._entered = self._entered
         child._entered_at = self._entered_at
         return child
+
+    def rejoin(self, engine: Engine, previous: int) -> None:
+        """Make the thread, and what it waits for, ready to go on in a redriven execution.
+
+        Args:
+            engine: The execution's new engine.
+            previous: The event that says that it was redriven.
+        """
+        self.engine = engine
+        if self.at is not None:
+            self.previous = previous
+        for thread in self.threads:
+            thread.rejoin(engine, previous)
 
     # Scope of expressions ------------------------------------------------------------------------------
 
@@ -184,7 +209,11 @@ class Frame:
     # States --------------------------------------------------------------------------------------------
 
     def enter(self, state: State) -> None:
-        """Record that a state is entered."""
+        """Record that a state is entered, unless a redrive picks it up."""
+        if self.inside:
+            self.inside = False
+            self.retries = state.first_retry
+            return
         engine = self.engine
         now = engine.clock.now()
         self.state = state
@@ -261,6 +290,7 @@ async def advance(frame: Frame, state: State | None) -> None:
             engine.turn -= 1
             if engine.turn < 0:
                 engine.turn = TURN
+                frame.state = None  # between states: the last one cannot be aborted any more
                 await asyncio.sleep(0)
             state = state.step(frame) if state.immediate else await state.run(frame)
     except Fault as fault:
@@ -275,6 +305,9 @@ async def advance(frame: Frame, state: State | None) -> None:
     except asyncio.CancelledError:
         frame.abort()
         raise
+    finally:
+        frame.at = state
+        frame.inside = state is not None and frame.state is state
 
 
 async def together(threads: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -102,11 +102,12 @@ class History(Sequence[Event]):
         on_event: Called with every event as it is added.
     """
 
-    __slots__ = ("_events", "_on_event", "_room", "sealed")
+    __slots__ = ("_events", "_limit", "_on_event", "_room", "sealed")
 
     def __init__(self, limit: int | None = None, on_event: Callable[[Event], object] | None = None) -> None:
         self._events: list[Event] = []
-        self._room: float = float("inf") if limit is None else limit - 1  # the last place is for the end
+        self._limit: float = float("inf") if limit is None else limit - 1  # the last place is for the end
+        self._room = self._limit
         self._on_event = on_event
         self.sealed = False
 
@@ -134,6 +135,11 @@ class History(Sequence[Event]):
         self.add(previous, time, kind, payload)
         self._room = 0
         self.sealed = True
+
+    def reopen(self) -> None:
+        """Take further events after the end: the execution is redriven."""
+        self.sealed = False
+        self._room = self._limit
 
     def describe(self, *, include_execution_data: bool = True) -> list[dict[str, Any]]:
         """All events as GetExecutionHistory gives them."""
@@ -226,6 +232,9 @@ EXECUTION_STARTED: Final = EventType(
     "ExecutionStarted",
     "executionStartedEventDetails",
     lambda payload: _input(payload[0], roleArn=payload[1]),
+)
+EXECUTION_REDRIVEN: Final = EventType(
+    "ExecutionRedriven", "executionRedrivenEventDetails", lambda count: {"redriveCount": count}
 )
 EXECUTION_SUCCEEDED: Final = EventType("ExecutionSucceeded", "executionSucceededEventDetails", _output)
 EXECUTION_FAILED: Final = failing("ExecutionFailed", "executionFailedEventDetails")

@@ -34,22 +34,22 @@ class Parallel(RetryingState):
         self.branches = branches
 
     async def attempt(self, frame: Frame) -> None:
-        data = self.flow.arguments(frame)
-        frame.record(events.PARALLEL_STARTED)
-        branches = [frame.fork(data) for _ in self.branches]
+        branches = frame.threads
+        if all(branch.at is None for branch in branches):  # none are left to be picked up by a redrive
+            data = self.flow.arguments(frame)
+            frame.record(events.PARALLEL_STARTED)
+            branches = frame.threads = [frame.fork(data, first) for first in self.branches]
         failed_at: list[int] = []
 
-        async def run(branch: Frame, first: State) -> None:
+        async def run(branch: Frame) -> None:
             try:
-                await advance(branch, first)
+                await advance(branch, branch.at)
             except StatesError:
                 failed_at.append(branch.previous)
                 raise
 
         try:
-            await together(
-                [run(branch, first) for branch, first in zip(branches, self.branches, strict=True)]
-            )
+            await together([run(branch) for branch in branches if branch.at is not None])
         except StatesError:
             frame.previous = failed_at[0]
             raise

@@ -136,6 +136,7 @@ class RetryingState(State):
             except StatesError as failure:
                 error = failure
             else:
+                frame.threads = ()
                 return self.next
             if error.fatal:
                 raise error
@@ -145,11 +146,13 @@ class RetryingState(State):
             delay = retrier.delay(taken.get(retrier, 0), frame.entropy)
             taken[retrier] = taken.get(retrier, 0) + 1
             frame.retries = (frame.retries or 0) + 1
+            frame.threads = ()
             await frame.engine.clock.sleep(delay)
         if self.failed is not None:
             frame.record(self.failed)
         for catcher in self.policy.catchers:
             if error.matches(catcher.names):
                 catcher.catch(frame, self, error)
+                frame.threads = ()
                 return catcher.next
         raise error

@@ -69,6 +69,7 @@ class Fail(State):
         self.cause = cause
 
     def step(self, frame: Frame) -> State | None:
+        frame.inside = False  # a redrive enters it anew
         frame.enter(self)
         error = self.error(frame) if self.error is not None else None
         cause = self.cause(frame) if self.cause is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.cloud.stepfunctions.operations.executions import ExecutionOperations
 from harness.cloud.stepfunctions.operations.machines import MachineOperations
+from harness.cloud.stepfunctions.operations.redrive import RedriveOperations
 from harness.cloud.stepfunctions.operations.tags import TagOperations
 from harness.cloud.stepfunctions.operations.tokens import TokenOperations
 from harness.cloud.stepfunctions.operations.validation import ValidationOperations
@@ -12,7 +13,12 @@ __all__ = ["StepFunctions"]
 
 
 class StepFunctions(
-    ExecutionOperations, MachineOperations, TagOperations, TokenOperations, ValidationOperations
+    ExecutionOperations,
+    MachineOperations,
+    RedriveOperations,
+    TagOperations,
+    TokenOperations,
+    ValidationOperations,
 ):
     """AWS Step Functions. The gateway refuses operations that have no method here."""
 

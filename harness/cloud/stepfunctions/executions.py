@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal
 
 from harness.asl import Event, Execution, History, Outcome
 from harness.asl.tasks import JSON, TaskRunner
@@ -38,6 +38,10 @@ class Record:
         error: Error name of an execution that did not succeed.
         cause: Its cause.
         history: Its events.
+        execution: Does the running; None once it has ended for good and cannot be redriven.
+        redrives: How often it has been redriven.
+        redriven: When it was last redriven, in virtual time; None if it never was.
+        redrive_token: clientToken of its last redrive.
     """
 
     __slots__ = (
@@ -50,6 +54,9 @@ class Record:
         "machine_arn",
         "name",
         "output",
+        "redrive_token",
+        "redriven",
+        "redrives",
         "revision",
         "started",
         "status",
@@ -81,6 +88,9 @@ class Record:
         self.error: str | None = None
         self.cause: str | None = None
         self.execution: Execution | None = execution
+        self.redrives = 0
+        self.redriven: float | None = None
+        self.redrive_token: str | None = None
         self.history: History = execution.history
         self.waiters: list[asyncio.Future[None]] | None = None
 
@@ -163,8 +173,27 @@ class Executions:
             self._by_machine.setdefault(machine.arn, []).append(record)
         machine.running[arn] = record
         self._publish(record)
-        self._cloud.spawn(self._run(machine, record, execution), f"execution {name}")
+        self._cloud.spawn(self._run(machine, record, execution.run()), f"execution {name}")
         return record
+
+    def redrive(self, machine: Machine, record: Record, token: str | None = None) -> None:
+        """Let an execution that ended without success go on, and return without waiting.
+
+        Args:
+            machine: Its state machine.
+            record: The execution; `redrive.obstacle` has found nothing against it.
+            token: clientToken.
+        """
+        execution = record.execution
+        assert execution is not None
+        record.redrives += 1
+        record.redriven = self._cloud.clock.now()
+        record.redrive_token = token
+        record.status = "RUNNING"
+        record.stopped = record.error = record.cause = None
+        machine.running[record.arn] = record
+        self._publish(record)
+        self._cloud.spawn(self._run(machine, record, execution.redrive()), f"execution {record.name}")
 
     def _arn(self, machine: Machine, name: str) -> str:
         if machine.type == "STANDARD":
@@ -203,9 +232,9 @@ class Executions:
             region=self._cloud.region,
         )
 
-    async def _run(self, machine: Machine, record: Record, execution: Execution) -> None:
+    async def _run(self, machine: Machine, record: Record, run: Coroutine[Any, Any, Outcome]) -> None:
         try:
-            outcome = await execution.run()
+            outcome = await run
         except asyncio.CancelledError:
             raise  # the cloud stops
         except Exception as error:
@@ -213,8 +242,9 @@ class Executions:
             outcome = Outcome("FAILED", error="States.Runtime", cause=f"A fault of the harness: {error!r}")
             self._end(machine, record, outcome, self._cloud.clock.now())
             raise
-        assert execution.stopped is not None
-        self._end(machine, record, outcome, execution.stopped)
+        assert record.execution is not None
+        assert record.execution.stopped is not None
+        self._end(machine, record, outcome, record.execution.stopped)
 
     def _end(self, machine: Machine, record: Record, outcome: Outcome, stopped: float) -> None:
         record.status = outcome.status
@@ -222,7 +252,8 @@ class Executions:
         record.error = outcome.error
         record.cause = outcome.cause
         record.stopped = stopped
-        record.execution = None
+        if outcome.status == "SUCCEEDED" or machine.type == "EXPRESS":
+            record.execution = None
         del machine.running[record.arn]
         waiters, record.waiters = record.waiters or (), None
         for waiter in waiters:
@@ -240,7 +271,7 @@ class Executions:
     async def stop(self, record: Record, error: str | None = None, cause: str | None = None) -> None:
         """End an execution as ABORTED; return when it has ended. Nothing happens when it has already."""
         execution = record.execution
-        if execution is None:
+        if execution is None or record.stopped is not None:
             return
         if execution.started is None:
             await asyncio.sleep(0)  # its task has not had its first turn, and only what runs can be stopped

@@ -99,6 +99,11 @@ class Machines:
             raise errors.state_machine_does_not_exist(arn)
         return machine
 
+    def find(self, arn: str) -> Machine | None:
+        """The state machine of an ARN, if it is (still) there."""
+        machine = self._by_name.get(machine_name(arn))
+        return machine if machine is not None and machine.arn == arn else None
+
     def create(self, params: Mapping[str, Any]) -> Machine:
         """CreateStateMachine: a new machine, or the one there is if it is the same.
 

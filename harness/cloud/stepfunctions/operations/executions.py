@@ -20,6 +20,7 @@ from harness.cloud.stepfunctions.operations.base import (
     without_data,
 )
 from harness.cloud.stepfunctions.pagination import page
+from harness.cloud.stepfunctions.redrive import obstacle
 
 __all__ = ["ExecutionOperations"]
 
@@ -30,7 +31,10 @@ class ExecutionOperations(Operations):
     async def wait_for_execution(self, arn: str) -> Answer:
         record = self.executions.get(arn)
         await record.finished()
-        return describe(record)
+        return self._describe(record)
+
+    def _describe(self, record: Record) -> Answer:
+        return describe(record, self.machines.find(record.machine_arn), self.cloud.clock.now())
 
     async def start_execution(self, request: Request) -> Answer:
         record = self._start(self.machines.get(request.params["stateMachineArn"]), request.params)
@@ -47,7 +51,7 @@ class ExecutionOperations(Operations):
             raise errors.not_supported_by_type()
         record = self._start(machine, request.params)
         await record.finished()
-        answer = describe(record)
+        answer = self._describe(record)
         for member in ("redriveCount", "redriveStatus", "redriveStatusReason"):
             answer.pop(member, None)
         assert record.stopped is not None
@@ -66,7 +70,7 @@ class ExecutionOperations(Operations):
         return {"stopDate": moment(record.stopped)}
 
     async def describe_execution(self, request: Request) -> Answer:
-        answer = describe(self.executions.get(request.params["executionArn"]))
+        answer = self._describe(self.executions.get(request.params["executionArn"]))
         return without_data(answer, request, *EXECUTION_DATA)
 
     async def describe_state_machine_for_execution(self, request: Request) -> Answer:
@@ -96,14 +100,17 @@ class ExecutionOperations(Operations):
         if machine.type == "EXPRESS":
             raise errors.not_supported_by_type()
         status = params.get("statusFilter")
-        redriven = params.get("redriveFilter") == "REDRIVEN"  # nothing ever is
+        redriven = params.get("redriveFilter")
         records, token = page(
-            [] if redriven else self.executions.of(machine),
+            self.executions.of(machine),
             scope=f"executions {machine.arn} {status} {redriven}",
             limit=params.get("maxResults"),
             token=params.get("nextToken"),
             newest_first=True,
-            keep=(lambda record: record.status == status) if status else None,
+            keep=lambda record: (
+                (status is None or record.status == status)
+                and (redriven is None or (record.redrives > 0) == (redriven == "REDRIVEN"))
+            ),
         )
         items = []
         for record in records:
@@ -113,8 +120,10 @@ class ExecutionOperations(Operations):
                 "name": record.name,
                 "status": record.status,
                 "startDate": moment(record.started),
-                "redriveCount": 0,
+                "redriveCount": record.redrives,
             }
+            if record.redriven is not None:
+                item["redriveDate"] = moment(record.redriven)
             if record.stopped is not None:
                 item["stopDate"] = moment(record.stopped)
             items.append(item)
@@ -140,7 +149,14 @@ class ExecutionOperations(Operations):
         return listed(described, "events", token)
 
 
-def describe(record: Record) -> Answer:
+def describe(record: Record, machine: Machine | None, now: float) -> Answer:
+    """An execution, as DescribeExecution and what waits for executions show it.
+
+    Args:
+        record: The execution.
+        machine: Its state machine; None when that is gone.
+        now: Virtual time.
+    """
     answer: Answer = {
         "executionArn": record.arn,
         "stateMachineArn": record.machine_arn,
@@ -149,9 +165,11 @@ def describe(record: Record) -> Answer:
         "startDate": moment(record.started),
         "input": record.input,
         "inputDetails": {"included": True},
-        "redriveCount": 0,
-        **_redrive(record),
+        "redriveCount": record.redrives,
+        **_redrive(record, machine, now),
     }
+    if record.redriven is not None:
+        answer["redriveDate"] = moment(record.redriven)
     if record.stopped is not None:
         answer["stopDate"] = moment(record.stopped)
     if record.status == "SUCCEEDED":
@@ -166,10 +184,8 @@ def describe(record: Record) -> Answer:
     return answer
 
 
-def _redrive(record: Record) -> Answer:
-    if record.status in ("RUNNING", "SUCCEEDED"):
-        return {
-            "redriveStatus": "NOT_REDRIVABLE",
-            "redriveStatusReason": f"Execution is {record.status} and cannot be redriven",
-        }
-    return {"redriveStatus": "REDRIVABLE"}
+def _redrive(record: Record, machine: Machine | None, now: float) -> Answer:
+    reason = obstacle(record, machine, now)
+    if reason is None:
+        return {"redriveStatus": "REDRIVABLE"}
+    return {"redriveStatus": "NOT_REDRIVABLE", "redriveStatusReason": reason}
