@@ -18,7 +18,6 @@ from harness.asl.diagnostics import (
     DUPLICATE_STATE_NAME,
     MISSING_END_STATE,
     MISSING_TRANSITION_TARGET,
-    UNSUPPORTED_FEATURE,
     Place,
 )
 from harness.asl.parallel import Parallel
@@ -252,10 +251,7 @@ class Compiler:
 
     def _task(self, name: str, fields: Fields, scope: _Scope) -> State | None:
         require(["Resource"], fields.values, fields.place)
-        if "Credentials" in fields:
-            (fields.place / "Credentials").error(
-                f"'Credentials' of the Task state '{name}' is not supported yet", UNSUPPORTED_FEATURE
-            )
+        credentials = self._credentials(fields)
         arn = fields.text("Resource")
         resource = None if arn is None else parse_resource(arn)
         if arn is not None and resource is None:
@@ -274,7 +270,18 @@ class Compiler:
         if self._express:
             self._check_express(resource, fields.place / "Resource")
         self.resources.append((fields.place.location, resource))
-        return Task(name, flow, policy, resource, timeout, heartbeat)
+        return Task(name, flow, policy, resource, timeout, heartbeat, credentials)
+
+    def _credentials(self, fields: Fields) -> Template | None:
+        """Credentials: the role to call in the name of."""
+        value = fields.object("Credentials")
+        if value is None:
+            return None
+        names = {"RoleArn"} if fields.is_jsonata else {"RoleArn", "RoleArn.$"}
+        check_fields(names, value, fields.place / "Credentials")
+        if not names & value.keys():
+            require(["RoleArn"], value, fields.place / "Credentials")
+        return fields.template("Credentials")
 
     def _check_express(self, resource: Resource, place: Place) -> None:
         """Report what EXPRESS state machines cannot do (AWS developer guide, "Choosing workflow type")."""

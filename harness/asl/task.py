@@ -11,8 +11,9 @@ from typing import Any, Final, Literal
 from harness.asl.errors import HEARTBEAT_TIMEOUT, RUNTIME, TIMEOUT, Fault, StatesError
 from harness.asl.frame import Frame, cancel
 from harness.asl.history import EventType, present
+from harness.asl.payload import Template
 from harness.asl.retry import Policy, RetryingState
-from harness.asl.state import Flow
+from harness.asl.state import Flow, JSONataFlow
 from harness.asl.tasks import JSON, Pattern, Resource, TaskError, TaskRequest
 from harness.asl.values import json_text
 from harness.clock import Timer
@@ -20,6 +21,10 @@ from harness.clock import Timer
 __all__ = ["Task", "parse_resource"]
 
 Seconds = Callable[[JSON, Frame], float]
+
+_Scheduled = tuple[JSON, float | None, float | None, str | None, str]
+"""Arguments, TimeoutSeconds, HeartbeatSeconds, role of the Credentials, region: not the request, whose context
+object would be kept as long as the history."""
 
 _FUNCTION: Final = re.compile(r"arn:aws[\w-]*:lambda:[\w-]+:\d+:function:[\w:$-]+")
 _ACTIVITY: Final = re.compile(r"arn:aws[\w-]*:states:[\w-]+:\d+:activity:.+")
@@ -52,6 +57,7 @@ class Task(RetryingState):
         resource: What does the work.
         timeout: What yields TimeoutSeconds; None for no limit.
         heartbeat: What yields HeartbeatSeconds; None for no limit.
+        credentials: What yields Credentials; None if there are none.
     """
 
     kind = "Task"
@@ -64,12 +70,14 @@ class Task(RetryingState):
         resource: Resource,
         timeout: Seconds | None,
         heartbeat: Seconds | None,
+        credentials: Template | None = None,
     ) -> None:
         super().__init__(name, flow, policy)
         self.aborted = EventType("TaskStateAborted")
         self.resource = resource
         self.timeout = timeout
         self.heartbeat = heartbeat
+        self.credentials = credentials
         self.events = _TaskEvents(resource)
 
     async def attempt(self, frame: Frame) -> None:
@@ -95,6 +103,7 @@ class Task(RetryingState):
             timeout=timeout,
             heartbeat=heartbeat,
             attempt=frame.retries or 0,
+            role=None if self.credentials is None else self._role(self.credentials, frame),
         )
         attempt = _Attempt(frame, request, self.events)
         try:
@@ -103,6 +112,14 @@ class Task(RetryingState):
             if error.error == RUNTIME:
                 raise Fault(error.cause) from None
             raise StatesError(error.error, error.cause) from None
+
+
+    def _role(self, credentials: Template, frame: Frame) -> str:
+        document = {} if isinstance(self.flow, JSONataFlow) else frame.data
+        role = frame.fill(credentials, document)[0]["RoleArn"]
+        if not isinstance(role, str):
+            raise Fault(f"The RoleArn of Credentials must be a string: {json_text(role)}")
+        return role
 
 
 class _Attempt:
@@ -200,7 +217,13 @@ class _Attempt:
             request = self._request
             self._frame.record(
                 self._types.scheduled,
-                (request.arguments, request.timeout, request.heartbeat, self._frame.engine.region),
+                (
+                    request.arguments,
+                    request.timeout,
+                    request.heartbeat,
+                    request.role,
+                    self._frame.engine.region,
+                ),
             )
 
     # What is reported once the attempt is over is not recorded: the state may have been left long ago.
@@ -264,16 +287,17 @@ class _TaskEvents:
             return EventType(name)
         return EventType(name, f"{name[0].lower()}{name[1:]}EventDetails", write)
 
-    def _write_scheduled(self, payload: tuple[JSON, float | None, float | None, str]) -> dict[str, Any]:
-        arguments, timeout, heartbeat, region = payload
-        limits = present(
+    def _write_scheduled(self, payload: _Scheduled) -> dict[str, Any]:
+        arguments, timeout, heartbeat, role, region = payload
+        others = present(
             timeoutInSeconds=None if timeout is None else int(timeout),
             heartbeatInSeconds=None if heartbeat is None else int(heartbeat),
+            taskCredentials=None if role is None else {"roleArn": role},
         )
         text = json_text(arguments)
         if self._common:
-            return {**self._common, "region": region, "parameters": text, **limits}
-        return {"resource": self._arn, "input": text, "inputDetails": {"truncated": False}, **limits}
+            return {**self._common, "region": region, "parameters": text, **others}
+        return {"resource": self._arn, "input": text, "inputDetails": {"truncated": False}, **others}
 
     def _write_output(self, output: JSON) -> dict[str, Any]:
         return {**self._common, "output": json_text(output), "outputDetails": {"truncated": False}}

@@ -48,6 +48,7 @@ class TaskRequest:
         timeout: TimeoutSeconds in force, virtual seconds; the interpreter enforces it.
         heartbeat: HeartbeatSeconds in force.
         attempt: 0 for the first, then the number of retries.
+        role: ARN of the role that Credentials name, in whose name to call; None for the execution's own.
     """
 
     resource: Resource
@@ -57,6 +58,7 @@ class TaskRequest:
     timeout: float | None
     heartbeat: float | None
     attempt: int
+    role: str | None = None
 
 
 class TaskProgress(Protocol):

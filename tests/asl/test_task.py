@@ -10,11 +10,13 @@ from harness.clock import SkippingClock
 from tests.asl.helpers import (
     INVOKE,
     LAMBDA,
+    ROLE,
     START,
     Tasks,
     answering,
     details,
     execute,
+    failure_of,
     output_of,
     shape,
     single,
@@ -305,3 +307,24 @@ def test_progress_reported_after_the_attempt_is_over_is_not_recorded() -> None:
 def test_a_bug_in_a_runner_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         execute(task(), tasks=answering(ZeroDivisionError()))
+
+
+def test_credentials_name_the_role_to_call_in_the_name_of() -> None:
+    state = {"Type": "Task", "Resource": INVOKE}
+    for more, role in (
+        ({"Credentials": {"RoleArn": ROLE}}, ROLE),
+        ({"Credentials": {"RoleArn.$": "$.role"}}, "mine"),
+        ({"Credentials": {"RoleArn": "{% $states.input.role %}"}, "QueryLanguage": "JSONata"}, "mine"),
+    ):
+        tasks = answering({})
+        _, execution = execute(single({**state, **more}), {"role": "mine"}, tasks=tasks)
+        assert tasks.requests[0].role == role
+        assert details(execution, "TaskScheduled")[0]["taskCredentials"] == {"roleArn": role}
+
+
+def test_a_role_that_is_no_text_fails_the_execution() -> None:
+    state = {"Type": "Task", "Resource": INVOKE, "Credentials": {"RoleArn.$": "$.role"}}
+    error, cause = failure_of(state, {"role": 1}, tasks=answering({}))
+    assert error == "States.Runtime"
+    assert cause is not None
+    assert "must be a string: 1" in cause

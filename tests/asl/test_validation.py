@@ -367,9 +367,16 @@ def test_what_is_not_supported_yet_is_refused_by_name(field: str) -> None:
         load(of_type("Map", **{field: {}}))
 
 
-def test_credentials_are_refused() -> None:
-    (finding,) = validate(of_type("Task", Credentials={"RoleArn": "arn"}))
-    assert (finding.code, finding.location) == ("UNSUPPORTED_FEATURE", "/States/S/Credentials")
+def test_credentials_name_a_role_and_nothing_else() -> None:
+    assert validate(of_type("Task", Credentials={"RoleArn": "arn"})) == []
+    assert validate(of_type("Task", Credentials={"RoleArn.$": "$.role"})) == []
+    (missing,) = validate(of_type("Task", Credentials={}))
+    assert (missing.message, missing.location) == (
+        "These fields are required: [RoleArn]",
+        "/States/S/Credentials",
+    )
+    (unknown,) = validate(of_type("Task", Credentials={"RoleArn": "arn", "User": "u"}))
+    assert unknown.location == "/States/S/Credentials"
 
 
 @pytest.mark.parametrize(

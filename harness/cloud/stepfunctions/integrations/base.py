@@ -40,9 +40,9 @@ Stage = Literal["run", "submit"]
 
 
 def caller_of(request: TaskRequest) -> Caller:
-    """The execution in whose name a task calls."""
+    """The execution in whose name a task calls, in the role that its Credentials name, else in its own."""
     execution = request.context["Execution"]
-    return Caller("execution", execution["Id"], execution.get("RoleArn"))
+    return Caller("execution", execution["Id"], request.role or execution.get("RoleArn"))
 
 
 def stage_of(request: TaskRequest) -> Stage:
