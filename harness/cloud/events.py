@@ -19,7 +19,8 @@ Kind = Literal[
     "function",  # subject: function name; phase (init, start, end), request_id, status, duration, error
     "function.log",  # subject: function name; request_id, line
     "call",  # subject: "service.Operation"; caller {kind, name}, error (code or None), seconds (real), fault
-    "job",  # subject: job name; type (training, transform, endpoint), status, secondary, reason, message
+    "job",  # subject: job name; type (training, transform, processing, tuning, endpoint), status, secondary,
+    # reason, message
     "job.log",  # subject: job name; type, host, line
     "warning",  # subject: what it is about; message. Local behaviour differs from AWS, and how
 ]

@@ -43,7 +43,13 @@ class Faults(Protocol):
         """
 
     def job(self, kind: str, name: str, request: Mapping[str, Any]) -> JobFault | None:
-        """How this job (``training``, ``transform``, ``endpoint``) is to misbehave, if at all."""
+        """How this job is to misbehave, if at all.
+
+        Args:
+            kind: ``training``, ``transform``, ``processing`` or ``endpoint``.
+            name: The job's name.
+            request: What it was created by.
+        """
 
 
 class NoFaults:

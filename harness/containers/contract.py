@@ -2,6 +2,7 @@
 
 A training container finds ``/opt/ml/input`` filled and leaves its results in ``/opt/ml/model`` and
 ``/opt/ml/output``; a serving container finds the unpacked model in ``/opt/ml/model`` and listens on 8080.
+(Processing containers: `harness.containers.processing`.)
 This module writes and reads those folders and describes the containers. It neither starts anything nor talks
 to anybody: the jobs of `harness.cloud.sagemaker` do.
 
@@ -25,11 +26,15 @@ from harness.errors import ContainerError
 
 __all__ = [
     "FAILURE_LIMIT",
+    "HOST",
+    "ROOT",
     "SERVING_PORT",
     "Command",
+    "ContractFolder",
     "JobFolder",
     "algorithm_error",
     "batch_environment",
+    "read_file",
     "relative_path",
     "serving_spec",
     "training_command",
@@ -45,11 +50,11 @@ FAILURE_LIMIT = 1024
 """Characters of ``/opt/ml/output/failure`` that SageMaker reads, and the longest FailureReason."""
 
 
-# Training: the folder ---------------------------------------------------------------------------------
+# The folder -------------------------------------------------------------------------------------------
 
 
-class JobFolder:
-    """The folder that a training container sees as ``/opt/ml``.
+class ContractFolder:
+    """The folder that a container sees as ``/opt/ml``.
 
     The container may do what it likes in there, so nothing it leaves behind is trusted: no link of its making
     is followed.
@@ -62,41 +67,24 @@ class JobFolder:
         self.path = path
         self._made: set[Path] = set()
 
-    def prepare(self, request: Mapping[str, Any]) -> None:
-        """Make the folders and write ``input/config``.
+    def fill(self, folder: PurePosixPath, objects: Iterable[tuple[str, bytes]]) -> None:
+        """Write S3 objects.
 
         Args:
-            request: A CreateTrainingJob request for one host.
-        """
-        for part in ("input/config", "input/data", "model", "output/data"):
-            self._folder(self.path / part)
-        for channel in request.get("InputDataConfig", ()):
-            self._folder(self._channel(channel["ChannelName"]))
-        self._config("hyperparameters", dict(request.get("HyperParameters", {})))
-        self._config("inputdataconfig", _input_data_config(request))
-        self._config("resourceconfig", _resource_config(request["ResourceConfig"]))
-
-    def write(self, channel: str, objects: Iterable[tuple[str, bytes]]) -> None:
-        """Write objects of a channel.
-
-        Args:
-            channel: Its name.
-            objects: (path relative to the channel's folder, content). A path that ends in ``/`` is a folder.
+            folder: Where, relative to ``/opt/ml``.
+            objects: (path relative to that, content). A path that ends in ``/`` is a folder.
 
         Raises:
             ContainerError: A path leads out of the folder, or two paths exclude each other.
         """
-        root = self._channel(channel)
-        base = os.fspath(root)
+        base = os.fspath(self.path / folder)
         for name, content in objects:
             if name.startswith("/") or "\0" in name or ".." in name.split("/"):
-                raise ContainerError(
-                    f'the S3 key "{name}" cannot be a path below {ROOT}/input/data/{channel}'
-                )
+                raise ContainerError(f'the S3 key "{name}" cannot be a path below {ROOT / folder}')
             target = f"{base}/{name}"
-            folder = target.rpartition("/")[0]
+            above = target.rpartition("/")[0]
             try:
-                self._folder(Path(folder))
+                self.make(Path(above))
                 if not name.endswith("/"):
                     with open(target, "wb", buffering=0) as file:
                         file.write(content)
@@ -107,22 +95,75 @@ class JobFolder:
             except OSError as error:
                 raise ContainerError(f'the S3 key "{name}" cannot be written: {error.strerror}') from error
 
+    def make(self, path: Path) -> None:
+        """Make a folder, and those above it."""
+        if path not in self._made:
+            path.mkdir(parents=True, exist_ok=True)
+            self._made.add(path)
+
+    def kept(self, *parts: str) -> Path | None:
+        """A folder of ours, None when the container replaced it, or one above it, by something else."""
+        path = self.path
+        for part in parts:
+            path = path / part
+            if path.is_symlink() or not path.is_dir():
+                return None
+        return path
+
+    def head(self, folder: str, name: str, size: int) -> bytes | None:
+        """The first bytes of a file that the container may have left, None when there is no such file."""
+        above = self.kept(folder)
+        return read_file(above / name, size) if above is not None else None
+
+
+def read_file(path: Path, size: int = -1) -> bytes | None:
+    """The content of a file of the container's making; None unless it is a regular file.
+
+    Args:
+        path: The file. The folders above it are known to be none of the container's links.
+        size: Bytes to read at most; all when negative.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(size)
+    finally:
+        os.close(descriptor)
+
+
+# Training: the folder ---------------------------------------------------------------------------------
+
+
+class JobFolder(ContractFolder):
+    """The folder of a training job."""
+
+    def prepare(self, request: Mapping[str, Any]) -> None:
+        """Make the folders and write ``input/config``.
+
+        Args:
+            request: A CreateTrainingJob request for one host.
+        """
+        for part in ("input/config", "input/data", "model", "output/data"):
+            self.make(self.path / part)
+        for channel in request.get("InputDataConfig", ()):
+            self.make(self._channel(channel["ChannelName"]))
+        self._config("hyperparameters", dict(request.get("HyperParameters", {})))
+        self._config("inputdataconfig", _input_data_config(request))
+        self._config("resourceconfig", _resource_config(request["ResourceConfig"]))
+
+    def write(self, channel: str, objects: Iterable[tuple[str, bytes]]) -> None:
+        """Write objects of a channel; see `fill`."""
+        self.fill(PurePosixPath("input/data", channel), objects)
+
     def failure(self) -> str | None:
         """The first `FAILURE_LIMIT` characters of ``output/failure``, None when there is no such file."""
-        folder = self._kept("output")
-        if folder is None:
-            return None
-        try:
-            descriptor = os.open(folder / "failure", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return None
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
-            head = os.read(descriptor, FAILURE_LIMIT * 4)  # a character has at most four bytes
-        finally:
-            os.close(descriptor)
-        return head.decode(errors="replace")[:FAILURE_LIMIT]
+        head = self.head("output", "failure", FAILURE_LIMIT * 4)  # a character has at most four bytes
+        return head.decode(errors="replace")[:FAILURE_LIMIT] if head is not None else None
 
     def model(self) -> Path | None:
         """``model``, None when the container removed it or left no file in it."""
@@ -133,27 +174,13 @@ class JobFolder:
         return self._filled("output", "data")
 
     def _filled(self, *parts: str) -> Path | None:
-        folder = self._kept(*parts)
+        folder = self.kept(*parts)
         if folder is None:
             return None
         return folder if any(files for _, _, files in os.walk(folder)) else None
 
-    def _kept(self, *parts: str) -> Path | None:
-        """A folder of ours, None when the container replaced it, or one above it, by something else."""
-        path = self.path
-        for part in parts:
-            path = path / part
-            if path.is_symlink() or not path.is_dir():
-                return None
-        return path
-
     def _channel(self, name: str) -> Path:
         return self.path / "input" / "data" / name
-
-    def _folder(self, path: Path) -> None:
-        if path not in self._made:
-            path.mkdir(parents=True, exist_ok=True)
-            self._made.add(path)
 
     def _config(self, name: str, content: Mapping[str, Any]) -> None:
         (self.path / "input" / "config" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")

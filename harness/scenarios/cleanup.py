@@ -24,6 +24,8 @@ _END = {
     "endpoint": ("DeleteEndpoint", "EndpointName"),
     "training": ("StopTrainingJob", "TrainingJobName"),
     "transform": ("StopTransformJob", "TransformJobName"),
+    "processing": ("StopProcessingJob", "ProcessingJobName"),
+    "tuning": ("StopHyperParameterTuningJob", "HyperParameterTuningJobName"),
 }
 
 

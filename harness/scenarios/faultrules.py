@@ -2,7 +2,8 @@
 
     lambda NAME[, call N | , every call]                throw
     SERVICE OPERATION[, call N | , every call]          throw
-    training job | transform job | endpoint             fails, exit_code, takes
+    training job | transform job | processing job       fails, exit_code, takes
+        | endpoint
         [ NAME][, number N]
 
 Without a number a rule holds for every call or job it matches.
@@ -21,7 +22,8 @@ __all__ = ["read"]
 
 _CALL = re.compile(r"(?P<target>\S+) (?P<what>\S+?)(?:, *(?:call (?P<nth>[1-9]\d*)|every call))?")
 _JOB = re.compile(
-    r"(?P<kind>training job|transform job|endpoint)(?: (?P<name>[^\s,]+))?(?:, *number (?P<nth>[1-9]\d*))?"
+    r"(?P<kind>training job|transform job|processing job|endpoint)(?: (?P<name>[^\s,]+))?"
+    r"(?:, *number (?P<nth>[1-9]\d*))?"
 )
 _GRAMMAR = (
     "write 'lambda NAME, call 2', 'sagemaker CreateTransformJob, call 1', 'training job', "

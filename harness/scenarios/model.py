@@ -29,7 +29,7 @@ __all__ = [
 
 Status = Literal["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 ContainerChoice = Literal["auto", "process"]
-JobKind = Literal["training", "transform", "endpoint"]
+JobKind = Literal["training", "transform", "processing", "endpoint"]
 
 ANY_STATES = "..."
 """In an expected path: any run of states, also none."""

@@ -85,7 +85,7 @@ class JobRecord:
 
     Attributes:
         name: Its name.
-        type: training, transform or endpoint.
+        type: training, transform, processing, tuning or endpoint.
         status: Its last status.
         reason: Why it failed, if it did.
         virtual: Virtual seconds from its first to its last status.

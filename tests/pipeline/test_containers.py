@@ -93,7 +93,12 @@ def test_the_same_seed_gives_the_same_model_and_another_another(tmp_path):
 
 
 def test_hyperparameters_may_be_json_text_as_the_sdks_write_it(tmp_path):
-    given = {"epochs": '"2"', "sagemaker_program": '"train.py"', "learning_rate": "0.05"}
+    given = {
+        "epochs": '"2"',
+        "sagemaker_program": '"train.py"',
+        "_tuning_objective_metric": "f1",
+        "learning_rate": "0.05",
+    }
     done = train(job(tmp_path, given))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("epoch=") == 2

@@ -154,6 +154,14 @@ class FakeTarget:
         self._end("transform", params["TransformJobName"], "Stopping", "Stopped")
         return {}
 
+    async def _StopProcessingJob(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        self._end("processing", params["ProcessingJobName"], "Stopping", "Stopped")
+        return {}
+
+    async def _StopHyperParameterTuningJob(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        self._end("tuning", params["HyperParameterTuningJobName"], "Stopping", "Stopped")
+        return {}
+
     def _end(self, kind: str, name: str, first: str, last: str) -> None:
         async def end() -> None:
             await self.clock.sleep(DELETION)

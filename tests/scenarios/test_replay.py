@@ -291,6 +291,21 @@ def test_jobs_that_nobody_waits_for_are_ended(tmp_path):
     ]
 
 
+def test_jobs_of_every_kind_are_ended(tmp_path):
+    def start(target: FakeTarget) -> None:
+        for kind in ("training", "transform", "processing", "tuning"):
+            target.events.publish("job", kind, type=kind, status="InProgress", reason=None)
+
+    record, target = replay(tmp_path, "name: x", Script(act=start))
+    assert [call for call in target.calls if call[0].startswith("Stop")] == [
+        ("StopTrainingJob", {"TrainingJobName": "training"}),
+        ("StopTransformJob", {"TransformJobName": "transform"}),
+        ("StopProcessingJob", {"ProcessingJobName": "processing"}),
+        ("StopHyperParameterTuningJob", {"HyperParameterTuningJobName": "tuning"}),
+    ]
+    assert record.warnings == ()
+
+
 def test_an_endpoint_that_is_still_being_made_is_deleted_once_it_is(tmp_path):
     def create(target: FakeTarget) -> None:
         async def come_up() -> None:

@@ -111,6 +111,14 @@ def test_an_exit_code_alone_fails_the_job():
     assert (fault.failure, fault.exit_code, fault.run) == (None, 137, False)
 
 
+def test_a_processing_job_can_fail():
+    subject = faults("{at: 'processing job clean-*, number 1', exit_code: 3}")
+    assert subject.job("training", "clean-1", {}) is None
+    fault = subject.job("processing", "clean-1", {})
+    assert fault is not None
+    assert (fault.failure, fault.exit_code, fault.run) == (None, 3, False)
+
+
 def test_jobs_by_kind_name_and_number():
     subject = faults("{at: 'training job demo-*, number 2', fails: x}")
     assert subject.job("transform", "demo-1", {}) is None

@@ -61,7 +61,8 @@ class Hyperparameters:
         types = {field.name: int if field.type == "int" else float for field in fields(cls)}
         values = {}
         for name, text in given.items():
-            if name.startswith("sagemaker_"):  # put there by the SageMaker SDK, for its own toolkit
+            # Put there by the SageMaker SDK for its own toolkit, and by SageMaker in a tuning job.
+            if name.startswith("sagemaker_") or name == "_tuning_objective_metric":
                 continue
             if name not in types:
                 raise InputError(f"unknown hyperparameter {name}; known are {', '.join(types)}")

@@ -8,9 +8,11 @@ from harness.cloud.sagemaker.endpoint_configs import EndpointConfigs
 from harness.cloud.sagemaker.endpoints import Endpoints
 from harness.cloud.sagemaker.jobs import Jobs
 from harness.cloud.sagemaker.models import Models
+from harness.cloud.sagemaker.processing import ProcessingJobs
 from harness.cloud.sagemaker.records import Tags
 from harness.cloud.sagemaker.training import TrainingJobs
 from harness.cloud.sagemaker.transform import TransformJobs
+from harness.cloud.sagemaker.tuning import TuningJobs
 from harness.cloud.sagemaker.validation import invalid
 from harness.cloud.service import CloudContext, Request, Service
 
@@ -20,6 +22,7 @@ STARTUP_LIMIT = 480.0
 """Real seconds a serving container has to answer ``/ping``: SageMaker's eight minutes."""
 
 Answer = dict[str, Any]
+JobKind = Literal["training", "transform", "processing", "tuning"]
 
 
 class SageMaker(Service):
@@ -38,19 +41,26 @@ class SageMaker(Service):
         self._models = Models(cloud, self._tags)
         self._training = TrainingJobs(cloud, self._tags)
         self._transform = TransformJobs(cloud, self._models, self._tags, startup_limit=startup_limit)
+        self._processing = ProcessingJobs(cloud, self._tags)
+        self._tuning = TuningJobs(cloud, self._training, self._tags)
         self._configs = EndpointConfigs(cloud, self._models, self._tags)
         self.endpoints = Endpoints(cloud, self._configs, self._tags, startup_limit=startup_limit)
 
     async def close(self) -> None:
         await self.endpoints.close()
 
-    async def wait_for_job(self, kind: Literal["training", "transform"], name: str) -> Answer:
+    async def wait_for_job(self, kind: JobKind, name: str) -> Answer:
         """The Describe response of a job, once it has ended.
 
         Raises:
-            ServiceError: ValidationException: there is no such job.
+            ServiceError: ValidationException, ResourceNotFound (tuning): there is no such job.
         """
-        jobs: dict[str, Jobs[Any]] = {"training": self._training, "transform": self._transform}
+        jobs: dict[JobKind, Jobs[Any]] = {
+            "training": self._training,
+            "transform": self._transform,
+            "processing": self._processing,
+            "tuning": self._tuning,
+        }
         return await jobs[kind].wait(name)
 
     # Training jobs
@@ -96,6 +106,39 @@ class SageMaker(Service):
 
     async def stop_transform_job(self, request: Request) -> Answer:
         self._transform.stop(request.params["TransformJobName"])
+        return {}
+
+    # Processing jobs
+
+    async def create_processing_job(self, request: Request) -> Answer:
+        return self._processing.create(request.params)
+
+    async def describe_processing_job(self, request: Request) -> Answer:
+        return self._processing.describe(request.params["ProcessingJobName"])
+
+    async def list_processing_jobs(self, request: Request) -> Answer:
+        return self._processing.list(request.params)
+
+    async def stop_processing_job(self, request: Request) -> Answer:
+        self._processing.stop(request.params["ProcessingJobName"])
+        return {}
+
+    # Hyperparameter tuning jobs
+
+    async def create_hyper_parameter_tuning_job(self, request: Request) -> Answer:
+        return self._tuning.create(request.params)
+
+    async def describe_hyper_parameter_tuning_job(self, request: Request) -> Answer:
+        return self._tuning.describe(request.params["HyperParameterTuningJobName"])
+
+    async def list_hyper_parameter_tuning_jobs(self, request: Request) -> Answer:
+        return self._tuning.list(request.params)
+
+    async def list_training_jobs_for_hyper_parameter_tuning_job(self, request: Request) -> Answer:
+        return self._tuning.list_training_jobs(request.params)
+
+    async def stop_hyper_parameter_tuning_job(self, request: Request) -> Answer:
+        self._tuning.stop(request.params["HyperParameterTuningJobName"])
         return {}
 
     # Endpoint configurations

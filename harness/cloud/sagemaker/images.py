@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from harness.cloud.sagemaker.validation import invalid
 from harness.containers.runtime import Image
 
-__all__ = ["require_model_image", "require_training_image", "resolved"]
+__all__ = ["processing_image", "require_model_image", "require_training_image", "resolved"]
 
 _ECR = re.compile(
     r"(?P<registry>\d{12})\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/(?P<repository>[^:@]+)([:@].+)?"
@@ -40,6 +40,22 @@ def require_training_image(images: Mapping[str, Image], uri: str, role: str) -> 
         f"your ECR repository exists and role {role} has proper pull permissions for SageMaker: "
         "ecr:BatchCheckLayerAvailability, ecr:BatchGetImage, ecr:GetDownloadUrlForLayer"
     )
+
+
+def processing_image(images: Mapping[str, Image], uri: str) -> Image | None:
+    """The image of a processing job; None when there is none, which SageMaker notices only when the job runs.
+
+    Raises:
+        ServiceError: ValidationException when the URI is not that of an image in ECR.
+    """
+    if uri in images:
+        return images[uri]
+    if _ECR.fullmatch(uri) is None:
+        raise invalid(
+            f"Invalid image URI {uri}. Please provide a valid Amazon Elastic Container Registry path of the "
+            "Docker image to run."
+        )
+    return None
 
 
 def require_model_image(images: Mapping[str, Image], uri: str) -> Image:

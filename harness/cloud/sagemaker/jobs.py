@@ -1,6 +1,6 @@
-"""What training and transform jobs have in common: a life, a log, an end.
+"""What jobs have in common: a life, a log, an end.
 
-Every job runs as one background task:
+Every job that runs a container is one background task:
 
     started = now
     with clock.work("job"):        # virtual time is held while the container really runs
@@ -25,8 +25,20 @@ from harness.cloud.faults import JobFault
 from harness.cloud.sagemaker.records import moment
 from harness.cloud.service import CloudContext
 from harness.containers.contract import FAILURE_LIMIT
+from harness.containers.runtime import ContainerSpec, Output
 
-__all__ = ["INTERNAL_ERROR", "STOP_GRACE", "Job", "Jobs", "LogStream", "instance_id", "pause"]
+__all__ = [
+    "INTERNAL_ERROR",
+    "STOP_GRACE",
+    "Job",
+    "Jobs",
+    "LogStream",
+    "instance_id",
+    "pause",
+    "run_container",
+    "storage_failure",
+    "times",
+]
 
 STOP_GRACE = 120.0
 """Real seconds between SIGTERM and SIGKILL when a job is stopped."""
@@ -75,6 +87,13 @@ class Job:
         """The job has ended."""
         return self.status in ("Completed", "Failed", "Stopped")
 
+    def stop(self) -> None:
+        """Begin to stop."""
+        self.stopped_by = "Stopped"
+        self.status = "Stopping"
+        self.modified = self._clock.now()
+        self.interrupt.set()
+
     def finish(self, status: str, reason: str | None = None) -> None:
         """Enter a terminal status."""
         self.status = status
@@ -90,11 +109,11 @@ class Jobs(Generic[J]):
 
     Args:
         cloud: Where they run.
-        kind: ``training`` or ``transform``; also the type in events.
-        group: Their log group.
+        kind: ``training``, ``transform``, ``processing`` or ``tuning``; also the type in events.
+        group: Their log group; empty when they log nothing themselves.
     """
 
-    def __init__(self, cloud: CloudContext, *, kind: str, group: str) -> None:
+    def __init__(self, cloud: CloudContext, *, kind: str, group: str = "") -> None:
         self.cloud = cloud
         self.kind = kind
         self.group = group
@@ -166,6 +185,29 @@ async def pause(clock: Clock, until: float, interrupt: asyncio.Event) -> None:
         await interrupt.wait()
     finally:
         timer.cancel()
+
+
+async def run_container(
+    cloud: CloudContext, spec: ContainerSpec, on_output: Output, interrupt: asyncio.Event
+) -> int:
+    """Run a container to its end, or stop it once `interrupt` is set; its exit code.
+
+    Raises:
+        ContainerError: It could not be started.
+    """
+    container = await cloud.containers.start(spec, on_output)
+    ended = asyncio.ensure_future(container.wait())
+    interrupted = asyncio.ensure_future(interrupt.wait())
+    try:
+        await asyncio.wait({ended, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            await container.stop(STOP_GRACE)
+        return await ended
+    finally:
+        interrupted.cancel()
+        if not ended.done():
+            ended.cancel()
+            await container.kill()
 
 
 class LogStream:

@@ -36,6 +36,13 @@ class Record(Protocol):
 
 R = TypeVar("R", bound=Record)
 
+SortKey = tuple[Any, int]
+_KEYS: dict[str, Callable[[Any], Any]] = {
+    "Name": lambda record: record.name,
+    "Status": lambda record: record.status,
+    "CreationTime": lambda record: record.created,
+}
+
 
 class Listing:
     """How a List operation sorts, filters and pages.
@@ -44,6 +51,8 @@ class Listing:
         result: Key of the list in the response.
         summary: A record's summary.
         descending: The default order.
+        sort_by: What is sorted by when the request does not say.
+        keys: What can be sorted by besides Name, Status and CreationTime: numbers.
         page_before_status: Apply StatusEquals to the page instead of to the whole, so that pages may be short
             or empty and still have a NextToken. ListTrainingJobs is documented to.
     """
@@ -54,11 +63,15 @@ class Listing:
         summary: Callable[[Any], dict[str, Any]],
         *,
         descending: bool,
+        sort_by: str = "CreationTime",
+        keys: Mapping[str, Callable[[Any], Any]] | None = None,
         page_before_status: bool = False,
     ) -> None:
         self._result = result
         self._summary = summary
         self._descending = descending
+        self._sort_by = sort_by
+        self._keys = _KEYS | dict(keys or {})
         self._page_before_status = page_before_status
 
     def page(self, records: Iterable[R], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +80,8 @@ class Listing:
         Raises:
             ServiceError: ValidationException for a NextToken that is not of this listing.
         """
-        sort_by = params.get("SortBy", "CreationTime")
+        sort_by = params.get("SortBy", self._sort_by)
+        first = self._keys[sort_by]
         descending = (
             params.get("SortOrder", "Descending" if self._descending else "Ascending") == "Descending"
         )
@@ -75,7 +89,7 @@ class Listing:
         status = params.get("StatusEquals")
 
         keyed = sorted(
-            ((_sort_key(record, sort_by), record) for record in records if _selected(record, params)),
+            (((first(record), record.number), record) for record in records if _selected(record, params)),
             key=lambda pair: pair[0],
             reverse=descending,
         )
@@ -93,14 +107,6 @@ class Listing:
         if more:
             answer["NextToken"] = _encode(page[-1][0], sort_by)
         return answer
-
-
-SortKey = tuple[Any, int]
-
-
-def _sort_key(record: Record, sort_by: str) -> SortKey:
-    first = {"Name": record.name, "Status": record.status, "CreationTime": record.created}[sort_by]
-    return first, record.number
 
 
 def _selected(record: Record, params: Mapping[str, Any]) -> bool:
@@ -127,7 +133,7 @@ def _decode(token: str, sort_by: str) -> SortKey:
         made_for, first, number = json.loads(base64.urlsafe_b64decode(token))
     except ValueError:
         made_for = first = number = None
-    expected = float if sort_by == "CreationTime" else str
+    expected = str if sort_by in ("Name", "Status") else float
     if made_for != sort_by or not isinstance(first, expected) or not isinstance(number, int):
         raise invalid("Invalid NextToken.")
     return first, number

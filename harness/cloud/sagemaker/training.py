@@ -14,8 +14,9 @@ from harness.cloud.sagemaker.records import Listing, Tags, moment
 from harness.cloud.sagemaker.training_run import MAX_RUNTIME, TrainingJob, TrainingRun
 from harness.cloud.sagemaker.validation import invalid, null, one_of, only, parse_s3, unsupported
 from harness.cloud.service import CloudContext
+from harness.containers.runtime import Image
 
-__all__ = ["TrainingJobs"]
+__all__ = ["SUPPORTED", "TrainingJobs"]
 
 SUPPORTED = (
     "TrainingJobName",
@@ -57,34 +58,19 @@ class TrainingJobs(Jobs[TrainingJob]):
         self._tags = tags
         self._listing = Listing("TrainingJobSummaries", _summary, descending=False, page_before_status=True)
 
-    def create(self, params: dict[str, Any]) -> dict[str, Any]:
+    def create(self, params: dict[str, Any], *, tuning_job: str | None = None) -> dict[str, Any]:
         """Start a job.
+
+        Args:
+            params: The request.
+            tuning_job: ARN of the tuning job that starts it.
 
         Raises:
             ServiceError: ValidationException, ResourceInUse.
         """
-        cloud = self.cloud
-        name = params["TrainingJobName"]
-        _check(params)
-        arn = cloud.arn("sagemaker", f"training-job/{name}")
-        if name in self.jobs:
-            raise ServiceError(
-                "ResourceInUse",
-                "Training job names must be unique within an AWS account and region, and a training job with "
-                f"this name already exists ({arn})",
-            )
-        image = require_training_image(
-            cloud.images, params["AlgorithmSpecification"]["TrainingImage"], params["RoleArn"]
-        )
-        for channel in params.get("InputDataConfig", ()):
-            source = channel["DataSource"]["S3DataSource"]
-            require_objects(
-                cloud.storage,
-                source["S3DataType"],
-                source["S3Uri"],
-                region=cloud.region,
-                role=params["RoleArn"],
-            )
+        cloud, name = self.cloud, params["TrainingJobName"]
+        image = self.check(params)
+        arn = self._arn(name)
         job = TrainingJob(
             name=name,
             arn=arn,
@@ -93,9 +79,32 @@ class TrainingJobs(Jobs[TrainingJob]):
             clock=cloud.clock,
             fault=cloud.faults.job("training", name, params) or JobFault(),
         )
+        job.tuning_job = tuning_job
         self._tags.start(arn, params.get("Tags", ()))
         self.launch(job, TrainingRun(self, job, image).live)
         return {"TrainingJobArn": arn}
+
+    def check(self, params: dict[str, Any]) -> Image:
+        """Refuse a request that makes no job; the image of one that does.
+
+        Raises:
+            ServiceError: ValidationException, ResourceInUse.
+        """
+        cloud, name, role = self.cloud, params["TrainingJobName"], params["RoleArn"]
+        _check(params)
+        if name in self.jobs:
+            raise ServiceError(
+                "ResourceInUse",
+                "Training job names must be unique within an AWS account and region, and a training job with "
+                f"this name already exists ({self._arn(name)})",
+            )
+        image = require_training_image(cloud.images, params["AlgorithmSpecification"]["TrainingImage"], role)
+        for channel in params.get("InputDataConfig", ()):
+            source = channel["DataSource"]["S3DataSource"]
+            require_objects(
+                cloud.storage, source["S3DataType"], source["S3Uri"], region=cloud.region, role=role
+            )
+        return image
 
     def describe(self, name: str) -> dict[str, Any]:
         """DescribeTrainingJob.
@@ -130,8 +139,11 @@ class TrainingJobs(Jobs[TrainingJob]):
         job = self._find(name)
         if job.status != "InProgress":
             raise invalid(f"The request was rejected because the training job is in status {job.status}.")
-        job.stop("Stopped")
+        job.stop()
         self.announce(job)
+
+    def _arn(self, name: str) -> str:
+        return self.cloud.arn("sagemaker", f"training-job/{name}")
 
     def _find(self, name: str) -> TrainingJob:
         job = self.jobs.get(name)
@@ -204,6 +216,8 @@ def _summary(job: TrainingJob) -> dict[str, Any]:
 def _description(job: TrainingJob) -> dict[str, Any]:
     request = job.request
     described: dict[str, Any] = {"TrainingJobName": job.name, "TrainingJobArn": job.arn}
+    if job.tuning_job is not None:
+        described["TuningJobArn"] = job.tuning_job
     if job.secondary != "Starting":
         described["ModelArtifacts"] = {"S3ModelArtifacts": str(job.artifact("model.tar.gz"))}
     described |= {"TrainingJobStatus": job.status, "SecondaryStatus": job.secondary}

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.cloud.errors import ServiceError
 from harness.cloud.sagemaker.data import pull, select
-from harness.cloud.sagemaker.jobs import STOP_GRACE, Job, Jobs, LogStream, pause, storage_failure
+from harness.cloud.sagemaker.jobs import Job, Jobs, LogStream, pause, run_container, storage_failure
 from harness.cloud.sagemaker.records import moment
 from harness.cloud.sagemaker.validation import S3Location, parse_s3
 from harness.containers.archive import pack
@@ -20,7 +20,7 @@ from harness.containers.contract import JobFolder, algorithm_error, training_spe
 from harness.containers.runtime import Image
 from harness.errors import ContainerError, HarnessError
 
-__all__ = ["MAX_RUNTIME", "TrainingJob", "TrainingRun"]
+__all__ = ["MAX_RUNTIME", "TrainingJob", "TrainingRun", "single"]
 
 MAX_RUNTIME = 86_400
 """MaxRuntimeInSeconds when the request does not say, virtual seconds."""
@@ -64,6 +64,8 @@ class TrainingJob(Job):
         self.downloading: float | None = None
         self.metrics: dict[str, tuple[float, int]] = {}
         """Last value of each metric, and when it was logged, in whole seconds."""
+        self.tuning_job: str | None = None
+        """ARN of the tuning job that started it."""
 
     @property
     def secondary(self) -> str:
@@ -84,7 +86,7 @@ class TrainingJob(Job):
         if secondary == "Downloading":
             self.downloading = now
 
-    def stop(self, secondary: str) -> None:
+    def stop(self, secondary: str = "Stopped") -> None:
         """Begin to stop; the job will end with this secondary status."""
         if self.status == "InProgress":
             self.stopped_by = secondary
@@ -210,19 +212,7 @@ class TrainingRun:
         spec = training_spec(
             job.request, image=self._image, folder=self._folder, arn=job.arn, region=cloud.region
         )
-        container = await cloud.containers.start(spec, self._line)
-        ended = asyncio.ensure_future(container.wait())
-        interrupted = asyncio.ensure_future(job.interrupt.wait())
-        try:
-            await asyncio.wait({ended, interrupted}, return_when=asyncio.FIRST_COMPLETED)
-            if not ended.done():
-                await container.stop(STOP_GRACE)
-            return await ended
-        finally:
-            interrupted.cancel()
-            if not ended.done():
-                ended.cancel()
-                await container.kill()
+        return await run_container(cloud, spec, self._line, job.interrupt)
 
     def _line(self, line: str) -> None:
         self._log.write(line)
@@ -231,7 +221,7 @@ class TrainingRun:
             if match is None or not pattern.groups:
                 continue
             try:
-                value = _single(float(match.group(1)))
+                value = single(float(match.group(1)))
             except (TypeError, ValueError, OverflowError):
                 continue  # not a number
             if not math.isfinite(value):
@@ -284,6 +274,6 @@ class TrainingRun:
         self._jobs.announce(self._job, MESSAGES[secondary])
 
 
-def _single(value: float) -> float:
+def single(value: float) -> float:
     """What is left of a number that has been a 32-bit float, as metric values have."""
     return float(struct.unpack("<f", struct.pack("<f", value))[0])

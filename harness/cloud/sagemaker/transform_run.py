@@ -45,13 +45,6 @@ class TransformJob(Job):
 
     started: float | None = None
 
-    def stop(self) -> None:
-        """Begin to stop."""
-        self.stopped_by = "Stopped"
-        self.status = "Stopping"
-        self.modified = self._clock.now()
-        self.interrupt.set()
-
 
 @dataclass(frozen=True)
 class Settings:

@@ -22,6 +22,7 @@ from harness.errors import ContainerError
 START = 1_750_000_000.0
 ROLE = "arn:aws:iam::123456789012:role/mlops-sm-s3"
 TRAINING = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
+PROCESSING = "123456789012.dkr.ecr.us-east-1.amazonaws.com/processing:1"
 SERVING = "123456789012.dkr.ecr.us-east-1.amazonaws.com/serving:1"
 
 
@@ -193,6 +194,17 @@ async def trains(box: Box) -> int:
     return 0
 
 
+async def cleans(box: Box) -> int:
+    """Copy what is in one folder to the other, in capitals."""
+    raw, clean = box.path("/opt/ml/processing/raw"), box.path("/opt/ml/processing/clean")
+    for file in sorted(path for path in raw.rglob("*") if path.is_file()):
+        target = clean / file.relative_to(raw)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes().upper())
+        box.say(f"cleaned {file.name}")
+    return 0
+
+
 def serves(
     answer: Callable[[bytes], tuple[int, bytes]] = lambda body: (200, body.upper()),
     parameters: bytes | None = None,
@@ -273,7 +285,11 @@ class FakeCloud:
         self.folder = folder
         self.storage = MemoryStorage("data")
         self.containers = FakeRuntime()
-        self.images: dict[str, Image] = {TRAINING: image(trains), SERVING: image(serves())}
+        self.images: dict[str, Image] = {
+            TRAINING: image(trains),
+            PROCESSING: image(cleans),
+            SERVING: image(serves()),
+        }
         self.logs: dict[tuple[str, str], list[str]] = {}
         self.seen: list[Event] = []
         self.errors: list[BaseException] = []
@@ -394,6 +410,60 @@ def transform_request(name: str = "batch-1", **changes: Any) -> dict[str, Any]:
         "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
     }
     return request | changes
+
+
+def processing_request(name: str = "process-1", **changes: Any) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "ProcessingJobName": name,
+        "RoleArn": ROLE,
+        "AppSpecification": {"ImageUri": PROCESSING},
+        "ProcessingResources": {
+            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10}
+        },
+        "ProcessingInputs": [processing_input()],
+        "ProcessingOutputConfig": {"Outputs": [processing_output()]},
+    }
+    return request | changes
+
+
+def processing_input(name: str = "raw", uri: str = "s3://data/raw", **changes: Any) -> dict[str, Any]:
+    source = {"S3Uri": uri, "LocalPath": f"/opt/ml/processing/{name}", "S3DataType": "S3Prefix"}
+    return {"InputName": name, "S3Input": source | changes}
+
+
+def processing_output(name: str = "clean", uri: str = "s3://data/clean", **changes: Any) -> dict[str, Any]:
+    target = {"S3Uri": uri, "LocalPath": f"/opt/ml/processing/{name}", "S3UploadMode": "EndOfJob"}
+    return {"OutputName": name, "S3Output": target | changes}
+
+
+def tuning_request(
+    name: str = "tune-1",
+    *,
+    strategy: str = "Random",
+    objective: str = "Maximize",
+    most: int | None = 3,
+    parallel: int = 1,
+    ranges: dict[str, Any] | None = None,
+    config: dict[str, Any] | None = None,
+    **definition: Any,
+) -> dict[str, Any]:
+    """A request to tune `lr` from 0 to 1 by the metric `f1`; `definition` changes the training jobs'."""
+    limits = {"MaxParallelTrainingJobs": parallel} | ({"MaxNumberOfTrainingJobs": most} if most else {})
+    lr = {"Name": "lr", "MinValue": "0.0", "MaxValue": "1.0"}
+    training = training_request()
+    del training["TrainingJobName"]
+    training["AlgorithmSpecification"] |= {"MetricDefinitions": [{"Name": "f1", "Regex": "f1=(.*?);"}]}
+    return {
+        "HyperParameterTuningJobName": name,
+        "HyperParameterTuningJobConfig": {
+            "Strategy": strategy,
+            "HyperParameterTuningJobObjective": {"Type": objective, "MetricName": "f1"},
+            "ResourceLimits": limits,
+            "ParameterRanges": ranges or {"ContinuousParameterRanges": [lr]},
+            **(config or {}),
+        },
+        "TrainingJobDefinition": training | definition,
+    }
 
 
 def variant(name: str = "AllTraffic", model: str = "digits", **changes: Any) -> dict[str, Any]:

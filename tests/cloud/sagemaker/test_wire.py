@@ -14,17 +14,21 @@ from botocore.exceptions import ClientError, WaiterError
 from harness.clock import SkippingClock, run
 from harness.cloud.cloud import Cloud
 from tests.cloud.sagemaker.fakes import (
+    PROCESSING,
     ROLE,
     SERVING,
     TRAINING,
     FakeRuntime,
     MemoryStorage,
     channel,
+    cleans,
     image,
+    processing_request,
     serves,
     training_request,
     trains,
     transform_request,
+    tuning_request,
     variant,
 )
 
@@ -104,6 +108,46 @@ def test_the_way_from_data_to_endpoint() -> None:
         ):
             [page] = sagemaker.get_paginator(operation).paginate()
             assert len(page[key]) == 1
+
+    with_boto3(scenario)
+
+
+def test_processing_and_tuning_jobs() -> None:
+    async def scores(box: Any) -> int:
+        box.say("f1=0.5;")
+        return await trains(box)
+
+    def scenario(at: Clients) -> None:
+        sagemaker = at.sagemaker
+        at.cloud.images |= {PROCESSING: image(cleans), TRAINING: image(scores)}
+        at.cloud.storage.put("data", "raw/a", b"one")
+        sagemaker.create_processing_job(**processing_request(Environment={}))
+        waiter = sagemaker.get_waiter("processing_job_completed_or_stopped")
+        waiter.wait(ProcessingJobName="process-1", WaiterConfig=QUICKLY)
+        job = sagemaker.describe_processing_job(ProcessingJobName="process-1")
+        assert job["ProcessingEndTime"] >= job["ProcessingStartTime"]
+        assert at.cloud.storage.get("data", "clean/a") == b"ONE"
+        sagemaker.create_hyper_parameter_tuning_job(**tuning_request())
+        job = {"HyperParameterTuningJobStatus": "InProgress"}
+        while job["HyperParameterTuningJobStatus"] == "InProgress":
+            job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="tune-1")
+        best = job["BestTrainingJob"]
+        assert best["FinalHyperParameterTuningJobObjectiveMetric"] == {"MetricName": "f1", "Value": 0.5}
+        for operation, key, params in (
+            ("list_processing_jobs", "ProcessingJobSummaries", {}),
+            ("list_hyper_parameter_tuning_jobs", "HyperParameterTuningJobSummaries", {}),
+            (
+                "list_training_jobs_for_hyper_parameter_tuning_job",
+                "TrainingJobSummaries",
+                {"HyperParameterTuningJobName": "tune-1", "PaginationConfig": {"PageSize": 2}},
+            ),
+        ):
+            pages = sagemaker.get_paginator(operation).paginate(**params)
+            assert len([summary for page in pages for summary in page[key]]) == (3 if params else 1)
+        with pytest.raises(sagemaker.exceptions.ResourceNotFound):
+            sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="nope")
+        with pytest.raises(ClientError, match="length less than or equal to 32"):
+            sagemaker.create_hyper_parameter_tuning_job(**tuning_request("x" * 33))
 
     with_boto3(scenario)
 
