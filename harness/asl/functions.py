@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 from harness.asl.tasks import JSON
 from harness.asl.values import is_number, json_text, parse_json, type_name
 
-__all__ = ["FUNCTIONS", "Function", "FunctionError"]
+__all__ = ["FUNCTIONS", "HASHES", "Function", "FunctionError", "make_uuid"]
 
 MAX_ARRAY: Final = 1000
 MAX_TEXT: Final = 10_000
@@ -156,7 +156,7 @@ def _base64_decode(arguments: Sequence[JSON], _: random.Random) -> JSON:
         raise FunctionError("The first argument is not valid Base64 of UTF-8 text") from None
 
 
-_HASHES: Final = {
+HASHES: Final = {
     "MD5": hashlib.md5,
     "SHA-1": hashlib.sha1,
     "SHA-256": hashlib.sha256,
@@ -172,9 +172,9 @@ def hash_text(value: JSON, algorithm: JSON) -> str:
         FunctionError: The algorithm is unknown or the text too long.
     """
     text = value if isinstance(value, str) else json_text(value)
-    make = _HASHES.get(algorithm) if isinstance(algorithm, str) else None
+    make = HASHES.get(algorithm) if isinstance(algorithm, str) else None
     if make is None:
-        raise FunctionError(f"The algorithm must be one of {', '.join(_HASHES)}")
+        raise FunctionError(f"The algorithm must be one of {', '.join(HASHES)}")
     data = _short_text(text, "first").encode("utf-8", "surrogatepass")
     return make(data, usedforsecurity=False).hexdigest()
 

@@ -11,18 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
+from harness.asl import jsonpath_steps as steps
 from harness.asl.jsonpath_filter import FilterParser
+from harness.asl.jsonpath_steps import FUNCTIONS, Key, Search, Select, Step
 from harness.asl.scanner import PathSyntaxError, Scanner
 from harness.asl.tasks import JSON
-from harness.asl.values import MISSING, Missing, is_number
+from harness.asl.values import MISSING, Missing
 
-__all__ = ["Path", "PathSyntaxError", "parse_path", "scan_path"]
-
-Key: TypeAlias = str | int
-Step: TypeAlias = Callable[[list[JSON], JSON], list[JSON]]  # (nodes, root of the document) -> nodes
-Select: TypeAlias = Callable[[JSON], JSON]
+__all__ = ["Key", "Path", "PathSyntaxError", "parse_path", "scan_path"]
 
 DOCUMENT: Final = "$"
 CONTEXT: Final = "$$"
@@ -41,7 +39,9 @@ class Path:
         repeats: Whether its result can hold a part of the data more than once, and so be longer than it.
         keys: The names and indexes of a definite path without functions, the form that reference paths
             require; None for other paths.
-        select: From the root's value to the value the path leads to, or `MISSING`.
+        select: From the root's value to the value the path leads to, or `MISSING`. Raises `Fault` when it
+            leads to more values than can be looked at.
+        search: The same within another path's filter, which pays for it.
     """
 
     text: str
@@ -49,7 +49,8 @@ class Path:
     definite: bool
     repeats: bool
     keys: tuple[Key, ...] | None
-    select: Select
+    select: Callable[[JSON], JSON]
+    search: Select
 
     @property
     def is_root(self) -> bool:
@@ -97,12 +98,23 @@ def scan_path(scanner: Scanner, *, past_end: JSON | Missing = MISSING) -> Path:
     return builder.finish(scanner.text[start : scanner.position], root)
 
 
-def scan_relative(scanner: Scanner) -> tuple[Select, bool]:
-    """Compile the path after ``@`` in a filter; also whether it is definite."""
+def scan_relative(scanner: Scanner) -> Path:
+    """Compile the path after ``@`` in a filter."""
     builder = _Builder(scanner, MISSING)
     builder.scan_steps()
-    path = builder.finish("", DOCUMENT)
-    return path.select, path.definite
+    return builder.finish("", DOCUMENT)
+
+
+def scan_absolute(scanner: Scanner) -> Path:
+    """Compile the path from ``$`` in a filter.
+
+    Raises:
+        PathSyntaxError: It is malformed, or does not start at the document.
+    """
+    path = scan_path(scanner)
+    if path.root != DOCUMENT:
+        raise scanner.error("a filter can only refer to the document, $, and to the element, @")
+    return path
 
 
 class _Builder:
@@ -120,22 +132,27 @@ class _Builder:
     def finish(self, text: str, root: str) -> Path:
         keys = tuple(self._keys) if self._keys is not None else None
         definite = keys is not None
-        if keys is not None:
-            select = _definite(keys, self._past_end)
+        if keys is not None and self._function is None:
+            follow = _definite(keys, self._past_end)
             if self._pick is not None:
-                select, keys = _pick(self._pick, select), None
-        else:
-            select = _indefinite(tuple(self._steps), self._pick)
+                follow, keys = _pick(self._pick, follow), None
+            return Path(text, root, True, self._repeats, keys, follow, lambda value, _: follow(value))
+        search = _indefinite(tuple(self._steps), self._pick)
+        if keys is not None:
+            follow = _definite(keys, self._past_end)
+            search = lambda value, _: follow(value)  # noqa: E731
         if self._function is not None:
-            return Path(text, root, True, self._repeats, None, _apply(self._function, select))
-        return Path(text, root, definite, self._repeats, keys, select)
+            search, definite = _apply(self._function, search), True
+        return Path(
+            text, root, definite, self._repeats, None, lambda root: search(root, Search(root)), search
+        )
 
     # Steps ---------------------------------------------------------------------------------------------
 
     def _key(self, key: Key) -> None:
         if self._keys is not None:
             self._keys.append(key)
-        self._steps.append(_child(key))
+        self._steps.append(steps.child(key))
 
     def _many(self, step: Step) -> None:
         self._keys = None
@@ -150,19 +167,19 @@ class _Builder:
                     return
                 names, self._pick = self._pick, None
                 self._repeats = True
-                self._many(_names(names))
+                self._many(steps.members(names))
             if scanner.take(".."):
                 self._repeats = True
-                self._many(_descend)
+                self._many(steps.descend)
                 if scanner.peek() == "[":
                     self._scan_bracket()
                 elif scanner.take("*"):
-                    self._many(_wildcard)
+                    self._many(steps.wildcard)
                 else:
                     self._key(self._scan_name())
             elif scanner.take("."):
                 if scanner.take("*"):
-                    self._many(_wildcard)
+                    self._many(steps.wildcard)
                 elif scanner.peek() == "[":
                     self._scan_bracket()
                 else:
@@ -183,7 +200,7 @@ class _Builder:
         return name
 
     def _scan_function(self, name: str) -> Callable[[JSON], JSON]:
-        function = _FUNCTIONS.get(name)
+        function = FUNCTIONS.get(name)
         if function is None:
             raise self._scanner.error(f"unknown function {name}()")
         self._scanner.skip_space()
@@ -208,10 +225,10 @@ class _Builder:
                 self._pick = tuple(names)
         elif scanner.take("*"):
             scanner.skip_space()
-            self._many(_wildcard)
+            self._many(steps.wildcard)
         elif scanner.take("?"):
             scanner.skip_space()
-            self._many(_filter(FilterParser(scanner, scan_relative, scan_path).parse()))
+            self._many(steps.filtered(FilterParser(scanner, scan_relative, scan_absolute).parse()))
             scanner.skip_space()
         else:
             self._scan_indexes()
@@ -225,7 +242,9 @@ class _Builder:
             scanner.skip_space()
             last = scanner.integer()
             scanner.skip_space()
-            self._many(_slice(first, last))
+            if first is None and last is None:
+                raise scanner.error("expected an index")
+            self._many(steps.part(first, last))
             return
         if first is None:
             raise scanner.error("expected an index, a name, a slice, a filter or *")
@@ -241,13 +260,13 @@ class _Builder:
             self._key(first)
         else:
             self._repeats = True
-            self._many(_indexes(tuple(indexes)))
+            self._many(steps.elements(tuple(indexes)))
 
 
-# What the steps do -----------------------------------------------------------------------------------------
+# Putting steps together ------------------------------------------------------------------------------------
 
 
-def _definite(keys: tuple[Key, ...], past_end: JSON | Missing) -> Select:
+def _definite(keys: tuple[Key, ...], past_end: JSON | Missing) -> Callable[[JSON], JSON]:
     if not keys:
         return lambda document: document
     if len(keys) == 1 and isinstance(keys[0], str):
@@ -276,11 +295,11 @@ def _definite(keys: tuple[Key, ...], past_end: JSON | Missing) -> Select:
     return select
 
 
-def _indefinite(steps: tuple[Step, ...], pick: tuple[str, ...] | None) -> Select:
-    def select(document: JSON) -> JSON:
-        nodes = [document]
-        for step in steps:
-            nodes = step(nodes, document)
+def _indefinite(chain: tuple[Step, ...], pick: tuple[str, ...] | None) -> Select:
+    def select(value: JSON, search: Search) -> JSON:
+        nodes = [value]
+        for step in chain:
+            nodes = step(nodes, search)
         if pick is not None:
             return [_picked(pick, node) for node in nodes if isinstance(node, dict)]
         return nodes
@@ -292,7 +311,7 @@ def _picked(names: tuple[str, ...], node: dict[str, JSON]) -> JSON:
     return {name: node[name] for name in names if name in node}
 
 
-def _pick(names: tuple[str, ...], select: Select) -> Select:
+def _pick(names: tuple[str, ...], select: Callable[[JSON], JSON]) -> Callable[[JSON], JSON]:
     def pick(document: JSON) -> JSON:
         node = select(document)
         return _picked(names, node) if isinstance(node, dict) else MISSING
@@ -301,105 +320,8 @@ def _pick(names: tuple[str, ...], select: Select) -> Select:
 
 
 def _apply(function: Callable[[JSON], JSON], select: Select) -> Select:
-    def apply(document: JSON) -> JSON:
-        value = select(document)
-        return MISSING if value is MISSING else function(value)
+    def apply(value: JSON, search: Search) -> JSON:
+        found = select(value, search)
+        return MISSING if found is MISSING else function(found)
 
     return apply
-
-
-def _child(key: Key) -> Step:
-    if isinstance(key, str):
-        return lambda nodes, _: [node[key] for node in nodes if isinstance(node, dict) and key in node]
-    return lambda nodes, _: [
-        node[key] for node in nodes if isinstance(node, list) and -len(node) <= key < len(node)
-    ]
-
-
-def _names(names: tuple[str, ...]) -> Step:
-    return lambda nodes, _: [
-        node[name] for node in nodes if isinstance(node, dict) for name in names if name in node
-    ]
-
-
-def _indexes(indexes: tuple[int, ...]) -> Step:
-    return lambda nodes, _: [
-        node[index]
-        for node in nodes
-        if isinstance(node, list)
-        for index in indexes
-        if -len(node) <= index < len(node)
-    ]
-
-
-def _slice(first: int | None, last: int | None) -> Step:
-    return lambda nodes, _: [
-        element for node in nodes if isinstance(node, list) for element in node[first:last]
-    ]
-
-
-def _children(node: JSON) -> list[JSON]:
-    if isinstance(node, dict):
-        return list(node.values())
-    return node if isinstance(node, list) else []
-
-
-def _wildcard(nodes: list[JSON], _: JSON) -> list[JSON]:
-    return [child for node in nodes for child in _children(node)]
-
-
-def _descend(nodes: list[JSON], _: JSON) -> list[JSON]:
-    found: list[JSON] = []
-    stack = nodes[::-1]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict | list):
-            found.append(node)
-            stack.extend(reversed(_children(node)))
-    return found
-
-
-def _filter(accepts: Callable[[JSON, JSON], bool]) -> Step:
-    def step(nodes: list[JSON], root: JSON) -> list[JSON]:
-        found: list[JSON] = []
-        for node in nodes:
-            if isinstance(node, list):
-                found.extend(element for element in node if accepts(element, root))
-            elif isinstance(node, dict) and accepts(node, root):
-                found.append(node)
-        return found
-
-    return step
-
-
-# Functions at the end of a path ----------------------------------------------------------------------------
-
-
-def _numbers(value: JSON) -> list[float]:
-    return [element for element in value if is_number(element)] if isinstance(value, list) else []
-
-
-def _aggregate(function: Callable[[list[float]], float]) -> Callable[[JSON], JSON]:
-    def apply(value: JSON) -> JSON:
-        numbers = _numbers(value)
-        return function(numbers) if numbers else MISSING
-
-    return apply
-
-
-def _deviation(numbers: list[float]) -> float:
-    mean = sum(numbers) / len(numbers)
-    return float((sum((number - mean) ** 2 for number in numbers) / len(numbers)) ** 0.5)
-
-
-_FUNCTIONS: Final[dict[str, Callable[[JSON], JSON]]] = {
-    "length": lambda value: len(value) if isinstance(value, list | dict | str) else MISSING,
-    "keys": lambda value: list(value) if isinstance(value, dict) else MISSING,
-    "min": _aggregate(min),
-    "max": _aggregate(max),
-    "sum": _aggregate(sum),
-    "avg": _aggregate(lambda numbers: sum(numbers) / len(numbers)),
-    "stddev": _aggregate(_deviation),
-    "first": lambda value: value[0] if isinstance(value, list) and value else MISSING,
-    "last": lambda value: value[-1] if isinstance(value, list) and value else MISSING,
-}

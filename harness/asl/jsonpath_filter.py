@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import operator
-import re
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
+from harness.asl.jsonpath_steps import Search, Select
+from harness.asl.regex import Regex, RegexError
 from harness.asl.scanner import Scanner
 from harness.asl.tasks import JSON
 from harness.asl.values import MISSING, is_number, type_name
 
 __all__ = ["FilterParser"]
 
-Predicate: TypeAlias = Callable[[JSON, JSON], bool]  # (element, root of the document)
-Operand: TypeAlias = Callable[[JSON, JSON], JSON]
-ScanRelative: TypeAlias = Callable[[Scanner], tuple[Callable[[JSON], JSON], bool]]
+Predicate: TypeAlias = Callable[[JSON, Search], bool]
+Operand: TypeAlias = Callable[[JSON, Search], JSON]
 
 
-class _AbsolutePath(Protocol):
+class _Path(Protocol):
+    """A compiled path; see `jsonpath.Path`."""
+
     @property
-    def select(self) -> Callable[[JSON], JSON]: ...
+    def definite(self) -> bool: ...
+
+    @property
+    def search(self) -> Select: ...
 
 
 class FilterParser:
@@ -36,8 +41,8 @@ class FilterParser:
     def __init__(
         self,
         scanner: Scanner,
-        scan_relative: ScanRelative,
-        scan_absolute: Callable[[Scanner], _AbsolutePath],
+        scan_relative: Callable[[Scanner], _Path],
+        scan_absolute: Callable[[Scanner], _Path],
     ) -> None:
         self._scanner = scanner
         self._scan_relative = scan_relative
@@ -55,7 +60,7 @@ class FilterParser:
             terms.append(self._all())
         if len(terms) == 1:
             return terms[0]
-        return lambda element, root: any(term(element, root) for term in terms)
+        return lambda element, search: any(term(element, search) for term in terms)
 
     def _all(self) -> Predicate:
         terms = [self._not()]
@@ -63,14 +68,14 @@ class FilterParser:
             terms.append(self._not())
         if len(terms) == 1:
             return terms[0]
-        return lambda element, root: all(term(element, root) for term in terms)
+        return lambda element, search: all(term(element, search) for term in terms)
 
     def _not(self) -> Predicate:
         scanner = self._scanner
         scanner.skip_space()
         if scanner.take("!"):
             term = self._not()
-            return lambda element, root: not term(element, root)
+            return lambda element, search: not term(element, search)
         if scanner.take("("):
             inner = self._either()
             scanner.expect(")")
@@ -84,31 +89,41 @@ class FilterParser:
         scanner = self._scanner
         left = self._operand()
         scanner.skip_space()
-        for token, compare in _OPERATORS:
+        operator = self._operator()
+        if operator is None:
+            return lambda element, search: left(element, search) is not MISSING
+        scanner.skip_space()
+        if operator == "=~":
+            pattern = self._regex()
+            return lambda element, search: (
+                isinstance(value := left(element, search), str) and pattern.full_match(value, search)
+            )
+        right = self._operand()
+        compare = _OPERATORS[operator]
+        return lambda element, search: compare(left(element, search), right(element, search))
+
+    def _operator(self) -> str | None:
+        """Consume an operator, if one comes next; words are known in any case."""
+        scanner = self._scanner
+        for token in _SIGNS:
             if scanner.take(token):
-                scanner.skip_space()
-                if token == "=~":
-                    pattern = self._regex()
-                    return lambda element, root: (
-                        isinstance(value := left(element, root), str) and pattern.fullmatch(value) is not None
-                    )
-                right = self._operand()
-                return lambda element, root: compare(left(element, root), right(element, root))
-        return lambda element, root: left(element, root) is not MISSING
+                return token
+        start = scanner.position
+        word = scanner.take_while(str.isalpha).lower()
+        if word in _OPERATORS:
+            return word
+        scanner.position = start
+        return None
 
     def _operand(self) -> Operand:
         scanner = self._scanner
         char = scanner.peek()
         if scanner.take("@"):
-            relative, definite = self._scan_relative(scanner)
-            if definite:
-                return lambda element, _: relative(element)
-            return lambda element, _: relative(element) or MISSING
+            return _operand(self._scan_relative(scanner), from_root=False)
         if char == "$":
-            absolute = self._scan_absolute(scanner).select
-            return lambda _, root: absolute(root)
+            return _operand(self._scan_absolute(scanner), from_root=True)
         literal = self._literal(char)
-        return lambda element, root: literal
+        return lambda element, search: literal
 
     def _literal(self, char: str) -> JSON:
         scanner = self._scanner
@@ -136,7 +151,7 @@ class FilterParser:
         scanner.position = end
         return value
 
-    def _regex(self) -> re.Pattern[str]:
+    def _regex(self) -> Regex:
         scanner = self._scanner
         scanner.expect("/")
         characters: list[str] = []
@@ -150,24 +165,35 @@ class FilterParser:
             characters.append(scanner.peek())
             scanner.position += 1
         scanner.expect("/")
-        flags = re.NOFLAG
-        for letter in scanner.take_while(str.isalpha):
+        flags = scanner.take_while(str.isalpha)
+        for letter in flags:
             if letter not in _REGEX_FLAGS:
-                raise scanner.error(f"unknown flag {letter} of a regular expression")
-            flags |= _REGEX_FLAGS[letter]
+                raise scanner.error(f"the flag {letter} of regular expressions is not supported")
         try:
-            return re.compile("".join(characters), flags)
-        except re.error as error:
-            raise scanner.error(f"invalid regular expression ({error})") from None
+            return Regex(
+                "".join(characters),
+                ignore_case="i" in flags,
+                multiline="m" in flags,
+                dot_all="s" in flags,
+                java=True,
+            )
+        except RegexError as error:
+            raise scanner.error(str(error)) from None
 
 
-_REGEX_FLAGS: Final = {
-    "i": re.IGNORECASE,
-    "m": re.MULTILINE,
-    "s": re.DOTALL,
-    "u": re.UNICODE,
-    "x": re.VERBOSE,
-}
+_REGEX_FLAGS: Final = "imsu"
+
+
+def _operand(path: _Path, *, from_root: bool) -> Operand:
+    find = path.search
+    if path.definite:
+        if from_root:
+            return lambda _, search: find(search.root, search)
+        return find
+    # An indefinite path leads somewhere only if it finds something.
+    if from_root:
+        return lambda _, search: find(search.root, search) or MISSING
+    return lambda element, search: find(element, search) or MISSING
 
 
 def _equal(left: JSON, right: JSON) -> bool:
@@ -214,21 +240,32 @@ def _empty(left: JSON, right: JSON) -> bool:
     return isinstance(left, str | list | dict) and (not left) == right
 
 
-# Longer tokens come before their prefixes.
-_OPERATORS: Final[tuple[tuple[str, Callable[[JSON, JSON], bool]], ...]] = (
-    ("==", _equal),
-    ("!=", lambda left, right: not _equal(left, right)),
-    ("=~", _equal),  # compiled apart: its right side is a regular expression
-    ("<=", _ordered(operator.le)),
-    (">=", _ordered(operator.ge)),
-    ("<", _ordered(operator.lt)),
-    (">", _ordered(operator.gt)),
-    ("in ", _in),
-    ("nin ", lambda left, right: left is not MISSING and not _in(left, right)),
-    ("subsetof ", lambda left, right: isinstance(left, list) and all(_in(item, right) for item in left)),
-    ("anyof ", _any_of),
-    ("noneof ", lambda left, right: isinstance(left, list) and not _any_of(left, right)),
-    ("contains ", _contains),
-    ("size ", _size),
-    ("empty ", _empty),
-)
+def _all(left: JSON, right: JSON) -> bool:
+    return isinstance(left, list) and isinstance(right, list) and all(_in(item, left) for item in right)
+
+
+def _identical(left: JSON, right: JSON) -> bool:
+    return type_name(left) == type_name(right) and _equal(left, right)
+
+
+_OPERATORS: Final[dict[str, Callable[[JSON, JSON], bool]]] = {
+    "===": _identical,
+    "!==": lambda left, right: not _identical(left, right),
+    "==": _equal,
+    "!=": lambda left, right: not _equal(left, right),
+    "<=": _ordered(operator.le),
+    ">=": _ordered(operator.ge),
+    "<": _ordered(operator.lt),
+    ">": _ordered(operator.gt),
+    "in": _in,
+    "nin": lambda left, right: not _in(left, right),
+    "all": _all,
+    "subsetof": lambda left, right: isinstance(left, list) and all(_in(item, right) for item in left),
+    "anyof": _any_of,
+    "noneof": lambda left, right: isinstance(left, list) and not _any_of(left, right),
+    "contains": _contains,
+    "size": _size,
+    "empty": _empty,
+}
+_SIGNS: Final = ("===", "!==", "==", "!=", "=~", "<=", ">=", "<", ">")
+"""The operators that are no words; longer ones come before their beginnings."""
