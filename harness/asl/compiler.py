@@ -73,6 +73,7 @@ class Compiler:
         self.timeout: float | None = None
         self.language: Language = JSONPATH
         self._names: set[str] = set()
+        self._labels: set[str] = set()
         self._compilers: Final[dict[str, Callable[[str, Fields, _Scope], State | None]]] = {
             "Choice": self._choice,
             "Fail": self._fail,
@@ -93,6 +94,18 @@ class Compiler:
             (place / "Version").error("Value must be one of [1.0]")
         self.timeout = fields.number("TimeoutSeconds", SECONDS)
         return self._compile_scope(definition, place)
+
+    def compile_state(self, name: str, definition: dict[str, JSON], place: Place) -> State | None:
+        """Compile one state by itself, in the query language `language` unless it names its own.
+
+        The states that it can go on to need not be there; empty ones of their names stand in for them.
+        """
+        scope = _Scope()
+        scope.current = name
+        state = self._compile_state(name, definition, place, scope)
+        for target, _, _, use in scope.links:
+            use(Pass(target, None))
+        return state
 
     # Scopes --------------------------------------------------------------------------------------------
 
@@ -314,7 +327,15 @@ class Compiler:
         else:
             flow = self._jsonpath_flow(fields, parameters=False)
         policy = compile_policy(fields, scope.link)
-        return compile_map(name, fields, flow, policy, self._compile_processor)
+        return compile_map(
+            name,
+            fields,
+            flow,
+            policy,
+            self._compile_processor,
+            express=self._express,
+            labels=self._labels,
+        )
 
     def _compile_processor(self, definition: dict[str, JSON], place: Place, express: bool) -> State | None:
         """Compile the states of an item processor."""

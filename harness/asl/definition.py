@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from harness.asl.compiler import Compiler
 from harness.asl.diagnostics import INVALID_JSON_DESCRIPTION, Diagnostic, InvalidDefinition, Place
@@ -14,7 +14,7 @@ from harness.asl.state import State
 from harness.asl.tasks import JSON, Resource
 from harness.asl.values import finite
 
-__all__ = ["StateMachine", "WorkflowType", "load", "validate"]
+__all__ = ["StateMachine", "WorkflowType", "load", "parse", "validate"]
 
 WorkflowType = Literal["STANDARD", "EXPRESS"]
 
@@ -74,12 +74,9 @@ def _compile(
 ) -> tuple[StateMachine | None, list[Diagnostic]]:
     place = Place()
     try:
-        value = _parse(definition) if isinstance(definition, str) else definition
-    except (ValueError, RecursionError) as error:
-        text = str(error) if isinstance(error, ValueError) else "The text is nested too deeply"
-        return None, [Diagnostic("ERROR", INVALID_JSON_DESCRIPTION, text)]
-    if not isinstance(value, Mapping):
-        return None, [Diagnostic("ERROR", INVALID_JSON_DESCRIPTION, "The definition must be a JSON object")]
+        value = parse(definition) if isinstance(definition, str) else definition
+    except InvalidDefinition as error:
+        return None, error.diagnostics
     compiler = Compiler(express=workflow_type == "EXPRESS")
     try:
         start = compiler.compile(dict(value), place)
@@ -101,9 +98,28 @@ def _compile(
     return machine, findings
 
 
-def _parse(text: str) -> Any:
-    """Parse JSON strictly: no member twice, no NaN."""
+def parse(text: str) -> dict[str, JSON]:
+    """The JSON object that a text is. It is read strictly: no member twice, no NaN.
 
+    Raises:
+        InvalidDefinition: It is none.
+    """
+    try:
+        value = _read(text)
+    except ValueError as error:
+        raise _no_json(str(error)) from error
+    except RecursionError:
+        raise _no_json("The text is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise _no_json("The definition must be a JSON object")
+    return value
+
+
+def _no_json(why: str) -> InvalidDefinition:
+    return InvalidDefinition([Diagnostic("ERROR", INVALID_JSON_DESCRIPTION, why)])
+
+
+def _read(text: str) -> JSON:
     def members(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
         result: dict[str, JSON] = {}
         for name, value in pairs:

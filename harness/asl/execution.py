@@ -6,18 +6,21 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from harness.asl import history as events
-from harness.asl.definition import StateMachine
 from harness.asl.errors import StatesError
 from harness.asl.frame import Engine, Frame, advance, cancel
-from harness.asl.history import STANDARD_LIMIT, Event, EventType, History, HistoryFull
+from harness.asl.history import EXPRESS_LIMIT, STANDARD_LIMIT, Event, EventType, History, HistoryFull
+from harness.asl.map_services import ALONE, MapServices
 from harness.asl.tasks import JSON, TaskRunner
 from harness.asl.values import json_size, timestamp_text
 from harness.clock import Clock
 
-__all__ = ["Execution", "Outcome"]
+if TYPE_CHECKING:
+    from harness.asl.state import State
+
+__all__ = ["Execution", "Outcome", "Program"]
 
 EXPRESS_SECONDS: Final = 300.0
 """How long an execution of an EXPRESS state machine may take (AWS developer guide)."""
@@ -43,6 +46,22 @@ class Outcome:
     cause: str | None = None
 
 
+class Program(Protocol):
+    """What an execution runs: a state machine, or the item processor of a distributed Map."""
+
+    @property
+    def workflow_type(self) -> Literal["STANDARD", "EXPRESS"]:
+        """What limits there are."""
+
+    @property
+    def start(self) -> State:
+        """The first state."""
+
+    @property
+    def timeout(self) -> float | None:
+        """TimeoutSeconds; None for no limit."""
+
+
 class Execution:
     """One execution of a state machine.
 
@@ -56,6 +75,7 @@ class Execution:
         entropy: Where ids, jitter and random values come from; seeded alike, two executions are alike.
         on_event: Called with every event as it is recorded.
         region: The region that TaskScheduled events name.
+        maps: Serves distributed Maps.
 
     Attributes:
         machine: What is run.
@@ -70,7 +90,7 @@ class Execution:
 
     def __init__(
         self,
-        machine: StateMachine,
+        machine: Program,
         input: JSON,  # noqa: A002  # the API's word
         *,
         context: Mapping[str, Mapping[str, JSON]],
@@ -79,10 +99,12 @@ class Execution:
         entropy: random.Random,
         on_event: Callable[[Event], object] | None = None,
         region: str = "us-east-1",
+        maps: MapServices = ALONE,
     ) -> None:
         self.machine = machine
         self.input = input
-        self.history = History(STANDARD_LIMIT if machine.workflow_type == "STANDARD" else None, on_event)
+        limit = STANDARD_LIMIT if machine.workflow_type == "STANDARD" else EXPRESS_LIMIT
+        self.history = History(limit, on_event)
         self.started: float | None = None
         self.stopped: float | None = None
         self.outcome: Outcome | None = None
@@ -93,6 +115,7 @@ class Execution:
         self._tasks = tasks
         self._entropy = entropy
         self._region = region
+        self._maps = maps
         self._threads: asyncio.Task[None] | None = None
         self._frame: Frame | None = None
 
@@ -133,7 +156,9 @@ class Execution:
 
     def _engine(self, started: float) -> Engine:
         context = self._root_context(started)
-        return Engine(self.history, context, self._clock, self._tasks, self._entropy, self._region)
+        return Engine(
+            self.history, context, self._clock, self._tasks, self._entropy, self._region, self._maps
+        )
 
     async def _drive(self, engine: Engine, frame: Frame, since: float) -> Outcome:
         """Run all threads to their ends.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from harness.asl import history as events
 from harness.asl.errors import RUNTIME, Fault, QueryFault, StatesError
 from harness.asl.history import History, HistoryFull
+from harness.asl.map_services import ALONE, MapServices
 from harness.asl.payload import UNBOUNDED, Template
 from harness.asl.tasks import JSON, TaskRunner
 from harness.asl.values import PAYLOAD_LIMIT, ensure_fits, timestamp_text
@@ -34,6 +35,7 @@ class Engine:
         tasks: Who does the work of Task states.
         entropy: Where ids, jitter and random values come from.
         region: The region that TaskScheduled events name.
+        maps: Serves distributed Maps.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Engine:
         tasks: TaskRunner,
         entropy: random.Random,
         region: str,
+        maps: MapServices = ALONE,
     ) -> None:
         self.history = history
         self.root_context = context
@@ -51,6 +54,7 @@ class Engine:
         self.tasks = tasks
         self.entropy = entropy
         self.region = region
+        self.maps = maps
         self.turn = TURN
         self.failure: StatesError | None = None
 
@@ -79,6 +83,7 @@ class Frame:
         inside: Whether `at` has been entered, so that a redrive picks it up instead of entering it again.
         threads: The threads of the Parallel or Map that is being run, in the order of its branches or items.
             A redrive goes on with those that have not ended.
+        visit: What a Map keeps of the visit that is under way, for a redrive to go on with.
     """
 
     __slots__ = (
@@ -98,6 +103,7 @@ class Frame:
         "threads",
         "token",
         "variables",
+        "visit",
     )
 
     def __init__(
@@ -115,12 +121,13 @@ class Frame:
         self.at: State | None = None
         self.inside = False
         self.threads: Sequence[Frame] = ()
+        self.visit: object = None
         self._before = self._entered = previous
         self._entered_at = 0.0
 
-    def fork(self, data: JSON, first: State | None = None) -> Frame:
+    def fork(self, data: JSON, first: State | None = None) -> Self:
         """A thread that starts at this one's place, with its own variables, and goes to `first`."""
-        child = Frame(self.engine, data, dict(self.variables), self.previous, self.room)
+        child = type(self)(self.engine, data, dict(self.variables), self.previous, self.room)
         child.item = self.item
         child.at = first
         child.state = self.state
@@ -142,6 +149,11 @@ class Frame:
             self.previous = previous
         for thread in self.threads:
             thread.rejoin(engine, previous)
+
+    def forget(self) -> None:
+        """Let go of what was kept for a redrive of the state: it has ended, or is tried anew."""
+        self.threads = ()
+        self.visit = None
 
     # Scope of expressions ------------------------------------------------------------------------------
 
@@ -195,13 +207,15 @@ class Frame:
             self.room = bound
         return bound
 
-    def measure(self, value: JSON) -> int:
-        """The exact size of a value.
+    def measure(self, value: JSON, source: str | None = None) -> int:
+        """The exact size of a value, which `source` has returned, the state itself if None.
 
         Raises:
             StatesError: States.DataLimitExceeded.
         """
-        size = ensure_fits(value, self.state.name if self.state is not None else "")
+        if source is None:
+            source = self.state.name if self.state is not None else ""
+        size = ensure_fits(value, source)
         if size > self.room:
             self.room = size
         return size

@@ -18,6 +18,10 @@ __all__ = ["Event", "EventType", "History", "HistoryFull"]
 STANDARD_LIMIT: Final = 25_000
 """Events an execution of a STANDARD state machine can have. The last one it can have is its failure."""
 
+EXPRESS_LIMIT: Final = 500_000
+"""The same for EXPRESS. There AWS only limits the time, but where time is virtual a loop that never waits
+takes none and would go on for ever."""
+
 TRUNCATED: Final = {"truncated": False}
 
 Write = Callable[[Any], dict[str, Any]]
@@ -144,7 +148,18 @@ class History(Sequence[Event]):
     def describe(self, *, include_execution_data: bool = True) -> list[dict[str, Any]]:
         """All events as GetExecutionHistory gives them."""
         events = [event.as_dict() for event in self._events]
-        return events if include_execution_data else [_without_data(event) for event in events]
+        return events if include_execution_data else [self.without_data(event) for event in events]
+
+    @staticmethod
+    def without_data(event: dict[str, Any]) -> dict[str, Any]:
+        """An event as GetExecutionHistory gives it, without the data that includeExecutionData=false leaves
+        out."""
+        return {
+            name: {field: value for field, value in member.items() if field not in _DATA}
+            if name.endswith("EventDetails")
+            else member
+            for name, member in event.items()
+        }
 
     def __len__(self) -> int:
         return len(self._events)
@@ -161,16 +176,6 @@ class History(Sequence[Event]):
 
 
 _DATA: Final = frozenset({"input", "output", "parameters", "assignedVariables"})
-
-
-def _without_data(event: dict[str, Any]) -> dict[str, Any]:
-    """An event without the data that includeExecutionData=false leaves out."""
-    return {
-        name: {field: value for field, value in member.items() if field not in _DATA}
-        if name.endswith("EventDetails")
-        else member
-        for name, member in event.items()
-    }
 
 
 # Types of events, and their details ------------------------------------------------------------------------
@@ -268,6 +273,11 @@ ITERATION_ABORTED: Final = _iteration("MapIterationAborted", "mapIterationAborte
 
 MAP_RUN_STARTED: Final = EventType(
     "MapRunStarted", "mapRunStartedEventDetails", lambda arn: {"mapRunArn": arn}
+)
+MAP_RUN_REDRIVEN: Final = EventType(
+    "MapRunRedriven",
+    "mapRunRedrivenEventDetails",
+    lambda payload: {"mapRunArn": payload[0], "redriveCount": payload[1]},
 )
 MAP_RUN_SUCCEEDED: Final = EventType("MapRunSucceeded")
 MAP_RUN_FAILED: Final = failing("MapRunFailed", "mapRunFailedEventDetails")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.asl.errors import Fault, StatesError
@@ -98,6 +98,22 @@ class Policy:
     retriers: Sequence[Retrier] = ()
     catchers: list[Catcher] = field(default_factory=list)
 
+    def retrier(self, error: StatesError, taken: Mapping[Retrier, int]) -> Retrier | None:
+        """The retrier that an error is retried by; None if it is not.
+
+        Args:
+            error: The error.
+            taken: How often each has retried the state before.
+        """
+        for retrier in self.retriers:
+            if error.matches(retrier.names):
+                return retrier if taken.get(retrier, 0) < retrier.attempts else None
+        return None
+
+    def catcher(self, error: StatesError) -> Catcher | None:
+        """The catcher that an error is caught by; None if it is not."""
+        return next((catcher for catcher in self.catchers if error.matches(catcher.names)), None)
+
 
 class RetryingState(State):
     """A state whose work can fail, be retried, and be caught.
@@ -136,23 +152,23 @@ class RetryingState(State):
             except StatesError as failure:
                 error = failure
             else:
-                frame.threads = ()
+                frame.forget()
                 return self.next
             if error.fatal:
                 raise error
-            retrier = next((r for r in self.policy.retriers if error.matches(r.names)), None)
-            if retrier is None or taken.get(retrier, 0) >= retrier.attempts:
+            retrier = self.policy.retrier(error, taken)
+            if retrier is None:
                 break
             delay = retrier.delay(taken.get(retrier, 0), frame.entropy)
             taken[retrier] = taken.get(retrier, 0) + 1
             frame.retries = (frame.retries or 0) + 1
-            frame.threads = ()
+            frame.forget()
             await frame.engine.clock.sleep(delay)
         if self.failed is not None:
             frame.record(self.failed)
-        for catcher in self.policy.catchers:
-            if error.matches(catcher.names):
-                catcher.catch(frame, self, error)
-                frame.threads = ()
-                return catcher.next
-        raise error
+        catcher = self.policy.catcher(error)
+        if catcher is None:
+            raise error
+        catcher.catch(frame, self, error)
+        frame.forget()
+        return catcher.next

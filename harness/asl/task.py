@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
-from harness.asl.errors import HEARTBEAT_TIMEOUT, RUNTIME, TIMEOUT, Fault, StatesError
+from harness.asl.errors import DATA_LIMIT_EXCEEDED, HEARTBEAT_TIMEOUT, RUNTIME, TIMEOUT, Fault, StatesError
 from harness.asl.frame import Frame, cancel
 from harness.asl.history import EventType, present
 from harness.asl.payload import Template
@@ -23,8 +23,8 @@ __all__ = ["Task", "parse_resource"]
 Seconds = Callable[[JSON, Frame], float]
 
 _Scheduled = tuple[JSON, float | None, float | None, str | None, str]
-"""Arguments, TimeoutSeconds, HeartbeatSeconds, role of the Credentials, region: not the request, whose context
-object would be kept as long as the history."""
+"""Arguments, TimeoutSeconds, HeartbeatSeconds, role of the Credentials, region: not the request, whose
+context object would be kept as long as the history."""
 
 _FUNCTION: Final = re.compile(r"arn:aws[\w-]*:lambda:[\w-]+:\d+:function:[\w:$-]+")
 _ACTIVITY: Final = re.compile(r"arn:aws[\w-]*:states:[\w-]+:\d+:activity:.+")
@@ -84,12 +84,12 @@ class Task(RetryingState):
         if self.resource.pattern == "waitForTaskToken":
             frame.token = base64.b64encode(frame.entropy.randbytes(96)).decode()
         try:
-            result = await self._work(frame)
-            self.flow.leave(frame, self, result, frame.measure(result))
+            result, size = await self._work(frame)
+            self.flow.leave(frame, self, result, size)
         finally:
             frame.token = None
 
-    async def _work(self, frame: Frame) -> JSON:
+    async def _work(self, frame: Frame) -> tuple[JSON, int]:
         arguments = self.flow.arguments(frame)
         timeout = None if self.timeout is None else self.timeout(frame.data, frame)
         heartbeat = None if self.heartbeat is None else self.heartbeat(frame.data, frame)
@@ -113,7 +113,6 @@ class Task(RetryingState):
                 raise Fault(error.cause) from None
             raise StatesError(error.error, error.cause) from None
 
-
     def _role(self, credentials: Template, frame: Frame) -> str:
         document = {} if isinstance(self.flow, JSONataFlow) else frame.data
         role = frame.fill(credentials, document)[0]["RoleArn"]
@@ -129,32 +128,30 @@ class _Attempt:
         self._frame = frame
         self._request = request
         self._types = types
+        self._parameters = request.arguments
         self._scheduled = False
         self._started = False
         self._over = False
         self._task: asyncio.Task[JSON] | None = None
         self._expired: Literal["timeout", "heartbeat"] | None = None
+        self._limit: Timer | None = None
         self._beat: Timer | None = None
 
-    async def run(self) -> JSON:
-        """Have the work done.
+    async def run(self) -> tuple[JSON, int]:
+        """Have the work done; its result, and the size of that.
 
         Raises:
             TaskError: It failed.
             StatesError: States.Timeout.
         """
-        engine = self._frame.engine
-        request = self._request
-        task = self._task = asyncio.ensure_future(engine.tasks.run(request, self))
-        limit = None
+        task = self._task = asyncio.ensure_future(self._frame.engine.tasks.run(self._request, self))
         try:
             # In its first step a runner can refuse a request that no event is to be recorded for.
             await asyncio.sleep(0)
             if not task.done():
                 self._schedule()
-                if request.timeout is not None:
-                    limit = engine.clock.call_at(engine.clock.now() + request.timeout, self._time_out)
-                self._arm()
+                if self._request.resource.kind != "activity":
+                    self._limit_time()
             result = await task
         except TaskError as error:
             if self._expired is None:
@@ -165,19 +162,34 @@ class _Attempt:
                 raise
         else:
             if self._expired is None:
+                size = self._measure(result)
                 self._start()
                 self._frame.record(self._types.succeeded, result)
-                return result
+                return result, size
         finally:
             self._over = True
-            if limit is not None:
-                limit.cancel()
+            if self._limit is not None:
+                self._limit.cancel()
             if self._beat is not None:
                 self._beat.cancel()
             if not task.done():
                 await cancel([task])
         self._frame.record(self._types.timed_out, (TIMEOUT, None))
         raise StatesError(TIMEOUT, also=HEARTBEAT_TIMEOUT if self._expired == "heartbeat" else None)
+
+    def _measure(self, result: JSON) -> int:
+        """The size of the result; one that is too large fails the task, under the name of its resource.
+
+        Raises:
+            TaskError: States.DataLimitExceeded.
+        """
+        resource = self._request.resource
+        try:
+            return self._frame.measure(result, resource.service or resource.arn)
+        except StatesError as error:
+            failure = TaskError(DATA_LIMIT_EXCEEDED, error.cause or "")
+            self._fail(failure)
+            raise failure from None
 
     def _fail(self, error: TaskError) -> None:
         """Record the failure. A request that AWS itself would refuse leaves no event: the execution's failure
@@ -191,6 +203,12 @@ class _Attempt:
         self._frame.record(self._types.failures[error.stage], (error.error, error.cause))
 
     # Time limits ---------------------------------------------------------------------------------------
+
+    def _limit_time(self) -> None:
+        clock = self._frame.engine.clock
+        if self._request.timeout is not None:
+            self._limit = clock.call_at(clock.now() + self._request.timeout, self._time_out)
+        self._arm()
 
     def _time_out(self) -> None:
         self._expire("timeout")
@@ -218,7 +236,7 @@ class _Attempt:
             self._frame.record(
                 self._types.scheduled,
                 (
-                    request.arguments,
+                    self._parameters,
                     request.timeout,
                     request.heartbeat,
                     request.role,
@@ -228,9 +246,12 @@ class _Attempt:
 
     # What is reported once the attempt is over is not recorded: the state may have been left long ago.
 
-    def started(self) -> None:
+    def scheduled(self, parameters: JSON) -> None:
+        self._parameters = parameters
+
+    def started(self, worker: str | None = None) -> None:
         if not self._over:
-            self._start()
+            self._start(worker)
 
     def submitted(self, output: JSON) -> None:
         if not self._over:
@@ -241,11 +262,15 @@ class _Attempt:
         if not self._over:
             self._arm()
 
-    def _start(self) -> None:
+    def _start(self, worker: str | None = None) -> None:
         self._schedule()
         if not self._started:
             self._started = True
-            self._frame.record(self._types.started)
+            self._frame.record(self._types.started, worker)
+            # What an activity waits in the queue for does not count: only the limit of the whole execution
+            # ends a wait for a worker (AWS developer guide, "Troubleshooting activities").
+            if self._request.resource.kind == "activity":
+                self._limit_time()
 
 
 def _is_cancelled() -> bool:
@@ -269,7 +294,7 @@ class _TaskEvents:
         self._common = common
         self._arn = resource.arn
         self.scheduled = self._type("Scheduled", self._write_scheduled)
-        self.started = self._type("Started", lambda _: dict(common) if common else {})
+        self.started = self._type("Started", lambda worker: {**common, **present(workerName=worker)})
         self.submitted = self._type("Submitted", self._write_output)
         self.succeeded = self._type("Succeeded", self._write_output)
         self.timed_out = self._type("TimedOut", self._write_failure)

@@ -67,8 +67,17 @@ class TaskProgress(Protocol):
     The interpreter itself records the scheduled, succeeded, failed and timed-out events.
     """
 
-    def started(self) -> None:
-        """TaskStarted, LambdaFunctionStarted or ActivityStarted."""
+    def scheduled(self, parameters: JSON) -> None:
+        """The parameters that TaskScheduled is to show, if not the arguments: a runner may add to them.
+
+        To be called before anything else, in the runner's first step.
+        """
+
+    def started(self, worker: str | None = None) -> None:
+        """TaskStarted, LambdaFunctionStarted or ActivityStarted; `worker` is an activity worker's name.
+
+        TimeoutSeconds and HeartbeatSeconds of an activity count from here, those of others from the start.
+        """
 
     def submitted(self, output: JSON) -> None:
         """TaskSubmitted: the job or callback exists and is now waited for (not for request_response)."""

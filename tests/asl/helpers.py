@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from harness.asl import Event, Execution, Outcome, TaskError, TaskProgress, TaskRequest, TaskRunner, load
+from harness.asl.map_services import ALONE, MapServices
 from harness.clock import Clock, SkippingClock, run
 
 START = 1_700_000_000.0
@@ -74,6 +75,7 @@ def start(
     seed: int = 0,
     workflow_type: Any = "STANDARD",
     on_event: Callable[[Event], object] | None = None,
+    maps: MapServices = ALONE,
 ) -> Execution:
     """An execution that has not been run."""
     return Execution(
@@ -84,6 +86,7 @@ def start(
         tasks=tasks or Tasks(_no_work),
         entropy=random.Random(seed),
         on_event=on_event,
+        maps=maps,
     )
 
 

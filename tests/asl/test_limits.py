@@ -47,11 +47,26 @@ def test_just_within_the_limit() -> None:
         ({"Type": "Pass", "Parameters": {"a.$": "States.Array($, $)"}}, "x" * (PAYLOAD_LIMIT // 2)),
         ({"Type": "Pass", "Result": "y" * 1000, "ResultPath": "$.r"}, {"a": "x" * (PAYLOAD_LIMIT - 500)}),
         ({"Type": "Pass", "QueryLanguage": "JSONata", "Output": "{% $states.input & 'é' %}"}, "é" * 131_071),
-        ({"Type": "Task", "Resource": INVOKE}, {}),
     ],
 )
 def test_data_that_is_too_large(state: dict[str, Any], data: Any) -> None:
-    assert failure_of(state, data, tasks=answering(BIG + "x")) == TOO_LARGE
+    assert failure_of(state, data) == TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("resource", "source", "event"),
+    [
+        (INVOKE, "lambda", "TaskFailed"),
+        ("arn:aws:states:::aws-sdk:s3:getObject", "aws-sdk:s3", "TaskFailed"),
+        ("arn:aws:lambda:us-east-1:123456789012:function:f", None, "LambdaFunctionFailed"),
+    ],
+)
+def test_a_result_that_is_too_large_fails_its_task(resource: str, source: str | None, event: str) -> None:
+    state = {"Type": "Task", "Resource": resource}
+    outcome, execution = execute(single(state), tasks=answering(BIG + "x"))
+    error = (TOO_LARGE[0], TOO_LARGE[1].replace("'S'", f"'{source or resource}'"))
+    assert (outcome.error, outcome.cause) == error
+    assert types(execution)[-2:] == [event, "ExecutionFailed"]
 
 
 def test_data_that_is_too_large_can_be_caught_by_its_name() -> None:
@@ -65,7 +80,7 @@ def test_data_that_is_too_large_can_be_caught_by_its_name() -> None:
     definition["States"]["E"] = {"Type": "Succeed"}
     outcome, execution = execute(definition, tasks=answering(BIG + "x"))
     assert outcome.output["Error"] == "States.DataLimitExceeded"
-    assert types(execution)[4:6] == ["TaskSucceeded", "TaskStateExited"]
+    assert types(execution)[4:6] == ["TaskFailed", "TaskStateExited"]
 
 
 def test_what_grows_in_a_loop_meets_the_limit() -> None:

@@ -6,11 +6,10 @@ import pytest
 
 from harness.asl import TaskError, TaskProgress, TaskRequest
 from harness.clock import SkippingClock
-from tests.asl.helpers import INVOKE, START, Tasks, answering, details, execute, shape, types
+from tests.asl.helpers import INVOKE, START, Tasks, details, execute, shape, types
 
 WORK = {"StartAt": "W", "States": {"W": {"Type": "Task", "Resource": INVOKE, "End": True}}}
 ECHO = {"StartAt": "W", "States": {"W": {"Type": "Pass", "End": True}}}
-DISTRIBUTED = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
 
 
 def machine(processor: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def test_item_selector_sees_the_item_its_index_and_the_input() -> None:
 def test_states_inside_see_the_item_too() -> None:
     inner = {"StartAt": "W", "States": {"W": {"Type": "Pass", "Parameters": {"m.$": "$$.Map"}, "End": True}}}
     outcome, _ = execute(machine(inner), ["a"])
-    assert outcome.output == [{"m": {"Item": {"Index": 0, "Value": "a"}}}]
+    assert outcome.output == [{"m": {"Item": {"Index": 0, "Value": "a", "Source": "STATE_DATA"}}}]
 
 
 def test_item_selector_that_fails_names_the_map() -> None:
@@ -145,94 +144,3 @@ def test_evaluation_failure_of_items_can_be_caught() -> None:
         "3->4 MapStateFailed",
         "4->5 MapStateExited",
     ]
-
-
-# Distributed -----------------------------------------------------------------------------------------------
-
-
-def test_distributed_map_runs_child_executions() -> None:
-    inner = {
-        "StartAt": "W",
-        "States": {"W": {"Type": "Pass", "Parameters": {"in.$": "$", "c.$": "$$"}, "End": True}},
-        **DISTRIBUTED,
-    }
-    outcome, execution = execute(machine(inner, Label="L", ItemsPath="$.items"), {"items": [1, 2]})
-    assert [result["in"] for result in outcome.output] == [1, 2]
-    contexts = [result["c"] for result in outcome.output]
-    prefix = "arn:aws:states:us-east-1:123456789012"
-    assert all(c["Execution"]["Id"].startswith(f"{prefix}:execution:m/L:") for c in contexts)
-    assert [c["Execution"]["Input"] for c in contexts] == [1, 2]
-    assert contexts[0]["Execution"]["Name"] != contexts[1]["Execution"]["Name"]
-    assert contexts[0]["StateMachine"] == {"Id": f"{prefix}:stateMachine:m/L", "Name": "m/L"}
-    assert details(execution, "MapRunStarted")[0]["mapRunArn"].startswith(f"{prefix}:mapRun:m/L:")
-    assert "Pass" not in " ".join(types(execution))
-
-
-def test_variables_are_not_seen_in_child_executions() -> None:
-    inner = {"StartAt": "W", "States": {"W": {"Type": "Pass", "Parameters": {"x.$": "$x"}, "End": True}}}
-    definition = {
-        "StartAt": "Set",
-        "States": {
-            "Set": {"Type": "Pass", "Assign": {"x": 1}, "Next": "M"},
-            "M": {"Type": "Map", "ItemProcessor": {**inner, **DISTRIBUTED}, "End": True},
-        },
-    }
-    outcome, _ = execute(definition, [1])
-    assert outcome.error == "States.ExceedToleratedFailureThreshold"
-
-
-@pytest.mark.parametrize(
-    ("fields", "failures", "status"),
-    [
-        ({}, 0, "SUCCEEDED"),
-        ({}, 1, "FAILED"),
-        ({"ToleratedFailureCount": 2}, 2, "SUCCEEDED"),
-        ({"ToleratedFailureCount": 2}, 3, "FAILED"),
-        ({"ToleratedFailurePercentage": 25}, 2, "SUCCEEDED"),
-        ({"ToleratedFailurePercentage": 25}, 3, "FAILED"),
-        ({"ToleratedFailurePercentage": 100}, 8, "SUCCEEDED"),
-    ],
-)
-def test_tolerated_failures(fields: dict[str, Any], failures: int, status: str) -> None:
-    clock = SkippingClock(START)
-    items = [-1] * failures + [1] * (8 - failures)
-    definition = machine({**WORK, **DISTRIBUTED}, MaxConcurrency=1, **fields)
-    outcome, execution = execute(definition, items, tasks=taking(clock), clock=clock)
-    assert outcome.status == status
-    if status == "SUCCEEDED":
-        assert outcome.output == [1] * (8 - failures)
-        return
-    assert (outcome.error, outcome.cause) == (
-        "States.ExceedToleratedFailureThreshold",
-        "The specified tolerated failure threshold was exceeded",
-    )
-    assert shape(execution)[3:] == [
-        "3->4 MapRunStarted",
-        "4->5 MapRunFailed",
-        "5->6 MapStateFailed",
-        "6->7 ExecutionFailed",
-    ]
-
-
-def test_events_of_child_executions_do_not_count() -> None:
-    states = {f"S{i}": {"Type": "Pass", "Next": f"S{i + 1}"} for i in range(999)}
-    inner = {"StartAt": "S0", "States": {**states, "S999": {"Type": "Pass", "End": True}}, **DISTRIBUTED}
-    outcome, _ = execute(machine(inner), list(range(30)))
-    assert outcome.output == list(range(30))
-
-
-def test_what_a_child_execution_that_ends_fatally_leaves_is_a_failure() -> None:
-    inner = {"StartAt": "W", "States": {"W": {"Type": "Pass", "OutputPath": "$.nope", "End": True}}}
-    outcome, _ = execute(machine({**inner, **DISTRIBUTED}, ToleratedFailureCount=1), [1, {"nope": 2}])
-    assert outcome.output == [2]
-
-
-def test_retry_of_a_distributed_map_makes_a_new_run() -> None:
-    tasks = answering(TaskError("Oops", ""), "done")
-    definition = machine(
-        {**WORK, **DISTRIBUTED}, Retry=[{"ErrorEquals": ["States.ExceedToleratedFailureThreshold"]}]
-    )
-    outcome, execution = execute(definition, [1], tasks=tasks)
-    assert outcome.output == ["done"]
-    runs = [d["mapRunArn"] for d in details(execution, "MapRunStarted")]
-    assert len(set(runs)) == 2

@@ -11,6 +11,7 @@ from harness.asl import Execution, Outcome, TaskError
 from harness.clock import SkippingClock, run
 
 from .helpers import INVOKE, START, Tasks, answering, chain, details, shape, single, start
+from .maps import Bucket, distributed
 
 TASK = {"Type": "Task", "Resource": INVOKE}
 
@@ -214,3 +215,124 @@ def test_more_than_once() -> None:
         return execution
 
     assert details(run(main()), "ExecutionRedriven") == [{"redriveCount": 1}, {"redriveCount": 2}]
+
+
+# Maps ------------------------------------------------------------------------------------------------------
+
+
+def mapping(**fields: Any) -> dict[str, Any]:
+    processor = {"StartAt": "W", "States": {"W": {**TASK, "End": True}}}
+    return {"Type": "Map", "ItemProcessor": processor, **fields}
+
+
+class Failing:
+    """Tasks whose item fails the first time if it is one of some, and answers twice the item otherwise."""
+
+    def __init__(self, *items: int) -> None:
+        self.failing = set(items)
+        self.done: list[int] = []
+
+    async def run(self, request: Any, progress: Any) -> Any:
+        progress.started()
+        self.done.append(request.arguments)
+        if request.arguments in self.failing:
+            self.failing.discard(request.arguments)
+            raise TaskError("Oops", "no")
+        return 2 * request.arguments
+
+
+def test_only_iterations_that_did_not_succeed_run_again() -> None:
+    tasks = Failing(2)
+    first, second, execution = redriven(single(mapping(MaxConcurrency=1)), [1, 2, 3], tasks=tasks)
+    assert first.error == "Oops"
+    assert second == Outcome("SUCCEEDED", [2, 4, 6])
+    assert tasks.done == [1, 2, 2, 3]
+    kinds = [event.type for event in execution.history]
+    assert (kinds.count("MapStateStarted"), kinds.count("MapStateEntered")) == (1, 1)
+    assert kinds.count("MapIterationStarted") == 3
+    assert kinds.count("MapIterationSucceeded") == 3
+
+
+def test_a_map_is_tried_anew_by_its_retrier_and_by_its_next_visit() -> None:
+    tasks = Failing(2)
+    retry = [{"ErrorEquals": ["Oops"]}]
+    execution = once(single(mapping(MaxConcurrency=1, Retry=retry)), [1, 2], tasks)
+    assert execution.outcome == Outcome("SUCCEEDED", [2, 4])
+    assert tasks.done == [1, 2, 1, 2]
+
+
+def once(definition: dict[str, Any], input: Any, tasks: Any) -> Execution:  # noqa: A002
+    async def main() -> Execution:
+        execution = start(definition, input, tasks=tasks)
+        await execution.run()
+        return execution
+
+    return run(main())
+
+
+def test_an_item_that_could_not_be_selected_is_selected_again() -> None:
+    selecting = mapping(MaxConcurrency=1, ItemSelector={"v.$": "$$.Map.Item.Value.v"})
+    first, second, execution = redriven(single(selecting), [{"v": 1}, {}], tasks=answering({}))
+    assert first.error == second.error == "States.Runtime"
+    assert [event.type for event in execution.history].count("MapIterationStarted") == 1
+
+
+def test_nested_maps_go_on_inside() -> None:
+    inner = {"StartAt": "I", "States": {"I": {**mapping(MaxConcurrency=1), "End": True}}}
+    outer = {"Type": "Map", "MaxConcurrency": 1, "ItemProcessor": inner}
+    tasks = Failing(4)
+    _, second, _ = redriven(single(outer), [[1, 2], [3, 4, 5]], tasks=tasks)
+    assert second == Outcome("SUCCEEDED", [[2, 4], [6, 8, 10]])
+    assert tasks.done == [1, 2, 3, 4, 4, 5]
+
+
+@pytest.mark.parametrize("express", [False, True])
+def test_a_map_run_runs_its_unsuccessful_child_executions_again(express: bool) -> None:
+    maps, tasks = Bucket(), Failing(2)
+    processor = {"StartAt": "W", "States": {"W": {**TASK, "End": True}}}
+    definition = distributed(processor, express=express, MaxConcurrency=1)
+    first, second, execution = redriven(definition, [1, 2, 3], tasks=tasks, maps=maps)
+    assert first.error == "States.ExceedToleratedFailureThreshold"
+    assert second == Outcome("SUCCEEDED", [2, 4, 6])
+    assert tasks.done == [1, 2, 2, 3]
+    (map_run,) = maps.runs
+    assert maps.redriven == [map_run]
+    assert (map_run.redrives, map_run.status) == (1, "SUCCEEDED")
+    assert details(execution, "MapRunRedriven") == [{"mapRunArn": map_run.arn, "redriveCount": 1}]
+    assert [event.type for event in execution.history].count("MapRunStarted") == 1
+
+
+def test_a_map_run_whose_items_could_not_be_read_reads_them_again() -> None:
+    maps = Bucket({"items.json": b"[1, 2]"})
+    maps.refusal = "no"
+    reader = {
+        "Resource": "arn:aws:states:::s3:getObject",
+        "ReaderConfig": {"InputType": "JSON"},
+        "Parameters": {"Bucket": "b", "Key": "items.json"},
+    }
+
+    async def main() -> Execution:
+        execution = start(distributed(ItemReader=reader), {}, maps=maps)
+        assert (await execution.run()).error == "States.ItemReaderFailed"
+        maps.refusal = None
+        assert await execution.redrive() == Outcome("SUCCEEDED", [1, 2])
+        return execution
+
+    kinds = [event.type for event in run(main()).history]
+    assert kinds.count("MapRunStarted") == kinds.count("MapRunRedriven") == 1
+
+
+def test_a_map_run_whose_result_was_too_large_runs_everything_again() -> None:
+    maps, calls = Bucket(), []
+
+    async def work(request: Any, progress: Any) -> Any:
+        calls.append(request.arguments)
+        return ("x" if len(calls) <= 2 else "") * 200_000
+
+    processor = {"StartAt": "W", "States": {"W": {**TASK, "End": True}}}
+    first, second, _ = redriven(
+        distributed(processor, MaxConcurrency=1), [1, 2], tasks=Tasks(work), maps=maps
+    )
+    assert first.error == "States.DataLimitExceeded"
+    assert second == Outcome("SUCCEEDED", ["", ""])
+    assert calls == [1, 2, 1, 2]

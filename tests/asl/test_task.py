@@ -147,9 +147,7 @@ def test_a_request_that_aws_would_refuse_is_not_scheduled_and_cannot_be_caught()
     )
 
 
-@pytest.mark.parametrize(
-    ("resource", "prefix"), [(LAMBDA, "LambdaFunction"), (INVOKE, "Task"), (ACTIVITY, "Activity")]
-)
+@pytest.mark.parametrize(("resource", "prefix"), [(LAMBDA, "LambdaFunction"), (INVOKE, "Task")])
 def test_timeout_cancels_the_work_and_waits_for_its_cleanup(resource: str, prefix: str) -> None:
     clock = SkippingClock(START)
     cleaned: list[float] = []
@@ -167,6 +165,27 @@ def test_timeout_cancels_the_work_and_waits_for_its_cleanup(resource: str, prefi
     assert types(execution)[2:] == [f"{prefix}Scheduled", f"{prefix}TimedOut", "ExecutionFailed"]
     assert details(execution, f"{prefix}TimedOut")[0]["error"] == "States.Timeout"
     assert details(execution, "ExecutionFailed") == [{"error": "States.Timeout"}]
+
+
+@pytest.mark.parametrize("limit", ["TimeoutSeconds", "HeartbeatSeconds"])
+def test_limits_of_an_activity_count_from_its_start(limit: str) -> None:
+    clock = SkippingClock(START)
+
+    async def work(request: TaskRequest, progress: TaskProgress) -> Any:
+        await clock.sleep(1000)  # until a worker comes
+        progress.started("anna")
+        await clock.sleep(1000)
+
+    outcome, execution = execute(task(ACTIVITY, **{limit: 60}), tasks=Tasks(work), clock=clock)
+    assert outcome.error == "States.Timeout"
+    assert execution.stopped == START + 1060
+    assert types(execution)[2:] == [
+        "ActivityScheduled",
+        "ActivityStarted",
+        "ActivityTimedOut",
+        "ExecutionFailed",
+    ]
+    assert details(execution, "ActivityStarted") == [{"workerName": "anna"}]
 
 
 def test_work_that_ends_badly_after_its_timeout_still_timed_out() -> None:

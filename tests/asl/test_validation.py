@@ -357,16 +357,6 @@ def test_a_misspelt_next_does_not_drown_its_message():
 # What is not supported -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("field", ["ItemReader", "ItemBatcher", "ResultWriter"])
-def test_what_is_not_supported_yet_is_refused_by_name(field: str) -> None:
-    (finding,) = validate(of_type("Map", **{field: {}}))
-    assert finding.code == "UNSUPPORTED_FEATURE"
-    assert finding.message == f"'{field}' of the Map state 'S' is not supported yet"
-    assert finding.location == f"/States/S/{field}"
-    with pytest.raises(InvalidDefinition, match=field):
-        load(of_type("Map", **{field: {}}))
-
-
 def test_credentials_name_a_role_and_nothing_else() -> None:
     assert validate(of_type("Task", Credentials={"RoleArn": "arn"})) == []
     assert validate(of_type("Task", Credentials={"RoleArn.$": "$.role"})) == []
