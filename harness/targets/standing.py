@@ -52,6 +52,8 @@ class StandingCloud:
         """What AWS tools need in their environment to talk to it."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
+            # StartSyncExecution's host is sync-<endpoint's host>, which a loopback address cannot have.
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": self.region,

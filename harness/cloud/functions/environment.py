@@ -299,6 +299,7 @@ class Environment:
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
             "AWS_ENDPOINT_URL": self._cloud.endpoint_url,
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",  # sync-127.0.0.1 is no host
             "AWS_EC2_METADATA_DISABLED": "true",
             **version.variables,
             "_HANDLER": version.configuration["Handler"],

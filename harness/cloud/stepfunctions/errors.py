@@ -5,6 +5,8 @@ from __future__ import annotations
 from harness.cloud.errors import ServiceError
 
 __all__ = [
+    "activity_does_not_exist",
+    "conflict",
     "execution_already_exists",
     "execution_does_not_exist",
     "invalid_arn",
@@ -13,6 +15,7 @@ __all__ = [
     "invalid_name",
     "invalid_token",
     "not_supported_by_type",
+    "quota_exceeded",
     "refused",
     "resource_not_found",
     "state_machine_already_exists",
@@ -55,6 +58,10 @@ def state_machine_deleting(arn: str) -> ServiceError:
     return ServiceError("StateMachineDeleting", f"State Machine is being deleted: '{arn}'")
 
 
+def activity_does_not_exist(arn: str) -> ServiceError:
+    return ServiceError("ActivityDoesNotExist", f"Activity Does Not Exist: '{arn}'")
+
+
 def execution_does_not_exist(arn: str) -> ServiceError:
     return ServiceError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
 
@@ -71,6 +78,14 @@ def not_supported_by_type() -> ServiceError:
 
 def resource_not_found(arn: str) -> ServiceError:
     return ServiceError("ResourceNotFound", f"Resource not found: '{arn}'", fields={"resourceName": arn})
+
+
+def conflict(message: str) -> ServiceError:
+    return ServiceError("ConflictException", message)
+
+
+def quota_exceeded(message: str) -> ServiceError:
+    return ServiceError("ServiceQuotaExceededException", message)
 
 
 def validation_failed(message: str, reason: str | None = None) -> ServiceError:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from harness.asl import Event, Execution, History, Outcome
 from harness.asl.tasks import JSON, TaskRunner
-from harness.asl.values import PAYLOAD_LIMIT, json_text, timestamp_text
+from harness.asl.values import json_text, timestamp_text
 from harness.cloud.service import CloudContext
 from harness.cloud.stepfunctions import errors
 from harness.cloud.stepfunctions.logs import log_writer
-from harness.cloud.stepfunctions.machines import Machine, Revision
+from harness.cloud.stepfunctions.machines import Machine, Reference, Revision
 from harness.cloud.stepfunctions.names import check_name, parse_execution_arn, random_uuid
+from harness.cloud.stepfunctions.packed import PackedHistory, Packer
+from harness.cloud.stepfunctions.payloads import parse_payload
+
+if TYPE_CHECKING:
+    from harness.cloud.stepfunctions.map_runs import MapRuns
 
 __all__ = ["Executions", "Record"]
 
-Status = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
+RETENTION: Final = 90 * 86_400.0
+"""Seconds after its end for which an execution keeps its name (API reference, StartExecution)."""
+
+Status = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE"]
 
 
 class Record:
@@ -28,6 +35,8 @@ class Record:
         arn: Execution ARN.
         name: Execution name.
         machine_arn: State machine ARN.
+        version_arn: The version that was started, directly or through an alias; None if none was.
+        alias_arn: The alias that was started; None if none was.
         revision: The state machine as it was when the execution started.
         input: JSON text, as given.
         trace_header: As given.
@@ -45,6 +54,7 @@ class Record:
     """
 
     __slots__ = (
+        "alias_arn",
         "arn",
         "cause",
         "error",
@@ -62,6 +72,7 @@ class Record:
         "status",
         "stopped",
         "trace_header",
+        "version_arn",
         "waiters",
     )
 
@@ -69,7 +80,7 @@ class Record:
         self,
         arn: str,
         name: str,
-        machine: Machine,
+        started_of: Reference,
         text: str,
         trace_header: str | None,
         started: float,
@@ -77,8 +88,10 @@ class Record:
     ) -> None:
         self.arn = arn
         self.name = name
-        self.machine_arn = machine.arn
-        self.revision: Revision = machine.revision
+        self.machine_arn = started_of.machine.arn
+        self.version_arn = None if started_of.version is None else started_of.version.arn
+        self.alias_arn = None if started_of.alias is None else started_of.alias.arn
+        self.revision: Revision = started_of.revision
         self.input = text
         self.trace_header = trace_header
         self.started = started
@@ -91,7 +104,7 @@ class Record:
         self.redrives = 0
         self.redriven: float | None = None
         self.redrive_token: str | None = None
-        self.history: History = execution.history
+        self.history: History | PackedHistory = execution.history
         self.waiters: list[asyncio.Future[None]] | None = None
 
     async def finished(self) -> None:
@@ -111,13 +124,22 @@ class Executions:
     Args:
         cloud: Where they run.
         tasks: Does the work of Task states.
+        map_runs: Where Map Runs and child executions are kept.
         ended: Called with the machine when one of its executions has ended.
     """
 
-    def __init__(self, cloud: CloudContext, tasks: TaskRunner, ended: Callable[[Machine], object]) -> None:
+    def __init__(
+        self,
+        cloud: CloudContext,
+        tasks: TaskRunner,
+        map_runs: MapRuns,
+        ended: Callable[[Machine], object],
+    ) -> None:
         self._cloud = cloud
         self._tasks = tasks
+        self._map_runs = map_runs
         self._ended = ended
+        self._packer = Packer()
         self._by_arn: dict[str, Record] = {}
         self._by_machine: dict[str, list[Record]] = {}
 
@@ -131,7 +153,7 @@ class Executions:
         Raises:
             ServiceError: InvalidArn, ExecutionDoesNotExist.
         """
-        record = self._by_arn.get(arn)
+        record = self._by_arn.get(arn) or self._map_runs.child(arn)
         if record is None:
             if parse_execution_arn(arn).kind == "express":
                 raise errors.invalid_arn("Resource type not valid in this context: express")
@@ -139,12 +161,12 @@ class Executions:
         return record
 
     def start(
-        self, machine: Machine, name: str | None, text: str | None, trace_header: str | None = None
+        self, started_of: Reference, name: str | None, text: str | None, trace_header: str | None = None
     ) -> Record:
         """Start an execution and return without waiting.
 
         Args:
-            machine: The state machine.
+            started_of: The state machine, or a version of it.
             name: A UUID is taken when None.
             text: The input as JSON text; ``{}`` when None.
             trace_header: X-Ray trace header, kept and shown.
@@ -152,6 +174,7 @@ class Executions:
         Raises:
             ServiceError: InvalidName, InvalidExecutionInput, StateMachineDeleting, ExecutionAlreadyExists.
         """
+        machine = started_of.machine
         if machine.status == "DELETING":
             raise errors.state_machine_deleting(machine.arn)
         if name is None:
@@ -165,9 +188,11 @@ class Executions:
         if existing is not None:
             if existing.status == "RUNNING" and existing.input == text:
                 return existing
-            raise errors.execution_already_exists(arn)
-        execution = self._execution(machine, arn, name, value)
-        record = Record(arn, name, machine, text, trace_header, self._cloud.clock.now(), execution)
+            if existing.stopped is None or self._cloud.clock.now() - existing.stopped < RETENTION:
+                raise errors.execution_already_exists(arn)
+            self._by_machine[machine.arn].remove(existing)
+        execution = self._execution(started_of, arn, name, value)
+        record = Record(arn, name, started_of, text, trace_header, self._cloud.clock.now(), execution)
         if machine.type == "STANDARD":
             self._by_arn[arn] = record
             self._by_machine.setdefault(machine.arn, []).append(record)
@@ -201,11 +226,15 @@ class Executions:
         unique = random_uuid(self._cloud.entropy)
         return self._cloud.arn("states", f"express:{machine.name}:{name}:{unique}")
 
-    def _execution(self, machine: Machine, arn: str, name: str, value: JSON) -> Execution:
-        revision = machine.revision
+    def _execution(self, started_of: Reference, arn: str, name: str, value: JSON) -> Execution:
+        machine, revision = started_of.machine, started_of.revision
         events = self._cloud.events
 
-        log = log_writer(self._cloud, revision.logging, machine.name, arn)
+        def redrives() -> int:
+            record = self._by_arn.get(arn)
+            return 0 if record is None else record.redrives
+
+        log = log_writer(self._cloud, revision.logging, machine.name, arn, redrives)
 
         def on_event(event: Event) -> None:
             if events.wanted:
@@ -230,6 +259,7 @@ class Executions:
             entropy=self._cloud.entropy,
             on_event=on_event,
             region=self._cloud.region,
+            maps=self._map_runs.serving(started_of),
         )
 
     async def _run(self, machine: Machine, record: Record, run: Coroutine[Any, Any, Outcome]) -> None:
@@ -254,6 +284,8 @@ class Executions:
         record.stopped = stopped
         if outcome.status == "SUCCEEDED" or machine.type == "EXPRESS":
             record.execution = None
+        if outcome.status == "SUCCEEDED" and machine.type == "STANDARD":
+            self._packer.ended(record)
         del machine.running[record.arn]
         waiters, record.waiters = record.waiters or (), None
         for waiter in waiters:
@@ -279,24 +311,15 @@ class Executions:
         await record.finished()
 
 
-def _no_constant(name: str) -> JSON:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _parse(text: str) -> JSON:
     """The input.
 
     Raises:
         ServiceError: InvalidExecutionInput; ValidationException when it is too long.
     """
-    if len(text.encode()) > PAYLOAD_LIMIT:
-        raise errors.validation_failed(
-            "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have "
-            f"length less than or equal to {PAYLOAD_LIMIT}"
-        )
     try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        return parse_payload("input", text)
+    except ValueError as error:
         raise errors.invalid_execution_input(str(error)) from error
 
 

@@ -1,4 +1,4 @@
-"""Pages of lists that may grow while somebody turns them.
+"""Pages of lists that may grow and shrink while somebody turns them.
 
 A page token says which list it belongs to and where to go on, so that a token of another list, another
 filter, or of nobody's making is refused, as AWS does.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -44,8 +45,9 @@ def page(
     token: str | None,
     newest_first: bool = False,
     keep: Callable[[T], bool] | None = None,
+    serial: Callable[[T], int] | None = None,
 ) -> tuple[list[T], str | None]:
-    """One page of `items`, which only ever grow at their end.
+    """One page of `items`.
 
     Args:
         items: Oldest first.
@@ -54,6 +56,8 @@ def page(
         token: nextToken of the page before.
         newest_first: Go backwards through `items`.
         keep: Which items are on the list at all.
+        serial: An item's number, by which they are sorted, if items can also be taken off the list. A list
+            that only ever grows at its end needs none.
 
     Returns:
         The items, and the token of the next page if there is one.
@@ -63,15 +67,22 @@ def page(
     """
     size = limit or DEFAULT_PAGE
     step = -1 if newest_first else 1
-    start = (len(items) - 1 if newest_first else 0) if token is None else _decode(token, scope)
-    if start >= len(items) and token is not None:
-        raise errors.invalid_token()
+    if token is None:
+        start = len(items) - 1 if newest_first else 0
+    elif serial is None:
+        start = _decode(token, scope)
+        if start >= len(items):
+            raise errors.invalid_token()
+    elif newest_first:
+        start = bisect_right(items, _decode(token, scope), key=serial) - 1
+    else:
+        start = bisect_left(items, _decode(token, scope), key=serial)
     chosen: list[T] = []
     for position in range(start, -1 if newest_first else len(items), step):
         item = items[position]
         if keep is not None and not keep(item):
             continue
         if len(chosen) == size:
-            return chosen, _encode(scope, position)
+            return chosen, _encode(scope, position if serial is None else serial(item))
         chosen.append(item)
     return chosen, None

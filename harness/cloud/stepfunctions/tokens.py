@@ -1,14 +1,13 @@
 """Task tokens: the tasks that wait for somebody to call back.
 
-A Task whose resource ends in ``.waitForTaskToken`` hands out a token and waits until SendTaskSuccess or
-SendTaskFailure names it. The interpreter makes the token and enforces timeout and heartbeat; here is only who
-waits for which one.
+Two sorts of task hand out a token and wait until SendTaskSuccess or SendTaskFailure names it: one whose
+resource ends in ``.waitForTaskToken``, and an activity's, whose token a worker gets from GetActivityTask. The
+interpreter enforces timeout and heartbeat; here is only who waits for which token.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from harness.asl.tasks import TaskError, TaskProgress
 from harness.cloud.errors import ServiceError
 from harness.cloud.stepfunctions import errors
+from harness.cloud.stepfunctions.payloads import parse_payload
 
 __all__ = ["Callback", "TaskTokens"]
 
@@ -43,6 +43,10 @@ class Callback:
     def fail(self, error: str, cause: str) -> None:
         self._outcome.set_exception(TaskError(error, cause))
 
+    def abandon(self, error: Exception) -> None:
+        """Have `result` raise an error that no caller sent."""
+        self._outcome.set_exception(error)
+
     @property
     def settled(self) -> bool:
         """Success or failure has been sent, or the wait was given up."""
@@ -65,13 +69,21 @@ class TaskTokens:
     def waiting(self, token: str, progress: TaskProgress) -> Iterator[Callback]:
         """Accept `token` for as long as the context is open; afterwards it is a spent one."""
         callback = Callback(progress)
-        self._waiting[token] = callback
+        self.accept(token, callback)
         try:
             yield callback
         finally:
-            del self._waiting[token]
-            self._spent.add(token)
+            self.retire(token)
             callback.discard()
+
+    def accept(self, token: str, callback: Callback) -> None:
+        """Accept `token` from now on."""
+        self._waiting[token] = callback
+
+    def retire(self, token: str) -> None:
+        """Take `token` for a spent one from now on."""
+        del self._waiting[token]
+        self._spent.add(token)
 
     def _find(self, token: str) -> Callback:
         callback = self._waiting.get(token)
@@ -85,10 +97,11 @@ class TaskTokens:
         """SendTaskSuccess.
 
         Raises:
-            ServiceError: InvalidOutput, InvalidToken, TaskTimedOut.
+            ServiceError: InvalidOutput, InvalidToken, TaskTimedOut; ValidationException when the output is
+                too long.
         """
         try:
-            value = json.loads(output)
+            value = parse_payload("output", output)
         except ValueError as error:
             raise ServiceError("InvalidOutput", f"Invalid Output: '{error}'") from error
         self._find(token).succeed(value)

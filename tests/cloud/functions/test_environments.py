@@ -74,6 +74,7 @@ def test_nothing_of_the_caller_reaches_a_function(
             assert environment.keys() - {"_X_AMZN_TRACE_ID"} == {
                 "AWS_ACCESS_KEY_ID",
                 "AWS_DEFAULT_REGION",
+                "AWS_DISABLE_HOST_PREFIX_INJECTION",
                 "AWS_EC2_METADATA_DISABLED",
                 "AWS_ENDPOINT_URL",
                 "AWS_EXECUTION_ENV",

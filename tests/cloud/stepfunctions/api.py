@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.clock import Clock
 from harness.cloud.errors import ServiceError
 from harness.cloud.stepfunctions import StepFunctions
 
@@ -19,8 +20,8 @@ DONE = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
 class Api:
     """The service over a fake cloud; every operation is a coroutine: ``await api.start_execution(...)``."""
 
-    def __init__(self) -> None:
-        self.cloud = FakeCloud()
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.cloud = FakeCloud(clock)
         self.service = StepFunctions(self.cloud)
         self.cloud.services["stepfunctions"] = self.service
 

@@ -96,12 +96,21 @@ def refuse(code: str, message: str, status: int = 400) -> Handler:
 
 
 class Progress:
-    """Notes what a runner reports."""
+    """Notes what a runner reports.
+
+    Attributes:
+        parameters: What the scheduled event is to show.
+        reported: Everything else, in order.
+    """
 
     def __init__(self) -> None:
+        self.parameters: JSON = None
         self.reported: list[Any] = []
 
-    def started(self) -> None:
+    def scheduled(self, parameters: JSON) -> None:
+        self.parameters = parameters
+
+    def started(self, worker: str | None = None) -> None:
         self.reported.append("started")
 
     def submitted(self, output: JSON) -> None:

@@ -36,7 +36,7 @@ def test_create_and_describe() -> None:
             "encryptionConfiguration": {"type": "AWS_OWNED_KEY"},
         }
         brief = await api.describe_state_machine(stateMachineArn=MACHINE, includedData="METADATA_ONLY")
-        assert "definition" not in brief
+        assert brief["definition"] == "{}"
 
     run(main())
 
@@ -67,7 +67,6 @@ def test_create_again() -> None:
     [
         ({"name": "a b"}, "InvalidName", "Invalid Name: 'a b'"),
         ({"roleArn": "role"}, "InvalidArn", "Invalid Role Arn: 'role'"),
-        ({"publish": True}, "ValidationException", "publish is not supported by the local Step Functions"),
         ({"versionDescription": "v"}, "ValidationException", "Version description can only be set"),
         (
             {"loggingConfiguration": {"level": "ALL"}},
@@ -166,7 +165,7 @@ NESTED = json.dumps(
             "STANDARD",
             'SCHEMA_VALIDATION_FAILED: The field "Body" is not supported by Step Functions '
             "at /States/Work/Parameters, "
-            'SCHEMA_VALIDATION_FAILED: The field "MessageBody" is required but was missing '
+            "SCHEMA_VALIDATION_FAILED: The field 'MessageBody' is required but was missing "
             "at /States/Work/Parameters",
         ),
         (
@@ -226,6 +225,8 @@ def test_update() -> None:
         assert second["revisionId"] != updated["revisionId"]
         described = await api.describe_state_machine(stateMachineArn=MACHINE)
         assert (described["definition"], described["roleArn"]) == (OTHER, ROLE + "2")
+        unchanged = await api.update_state_machine(stateMachineArn=MACHINE, roleArn=ROLE + "2")
+        assert unchanged["revisionId"] == second["revisionId"]
         # From now on the machine is a different one.
         params = {"name": "machine", "definition": DONE, "roleArn": ROLE}
         assert (await api.refusal("create_state_machine", **params))[0] == "StateMachineAlreadyExists"
@@ -299,7 +300,8 @@ def test_delete() -> None:
         await api.delete_state_machine(stateMachineArn=MACHINE)
         assert (await api.list_state_machines())["stateMachines"] == []
         await api.delete_state_machine(stateMachineArn=MACHINE)
-        assert (await api.refusal("delete_state_machine", stateMachineArn="x"))[0] == "InvalidArn"
+        for arn in ("x", f"{MACHINE}:1", f"{MACHINE}:alias"):
+            assert (await api.refusal("delete_state_machine", stateMachineArn=arn))[0] == "InvalidArn"
         await api.machine(OTHER)
 
     run(main())
@@ -342,6 +344,9 @@ def test_tags() -> None:
         refused = await api.refusal("list_tags_for_resource", resourceArn=UNKNOWN)
         assert refused == ("ResourceNotFound", f"Resource not found: '{UNKNOWN}'")
         assert (await api.refusal("tag_resource", resourceArn="x", tags=[]))[0] == "InvalidArn"
+        version = f"{MACHINE}:1"
+        refused = await api.refusal("tag_resource", resourceArn=version, tags=[])
+        assert refused == ("ResourceNotFound", f"Resource not found: '{version}'")
         many = [{"key": str(n), "value": ""} for n in range(50)]
         assert (await api.refusal("tag_resource", resourceArn=MACHINE, tags=many))[0] == "TooManyTags"
 

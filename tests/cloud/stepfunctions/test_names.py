@@ -9,11 +9,15 @@ import pytest
 from harness.cloud.errors import ServiceError
 from harness.cloud.stepfunctions.names import (
     ExecutionArn,
+    MachineArn,
+    activity_name,
     check_name,
     check_role_arn,
     machine_name,
     parse_execution_arn,
+    parse_machine_arn,
     random_uuid,
+    resource_kind,
 )
 from harness.cloud.stepfunctions.pagination import DEFAULT_PAGE, page
 
@@ -35,8 +39,36 @@ def test_names_that_are_refused(name: str) -> None:
 
 
 def test_machine_arns() -> None:
-    assert machine_name(f"{PREFIX}stateMachine:m") == "m"
+    assert parse_machine_arn(f"{PREFIX}stateMachine:m") == MachineArn("m")
+    assert parse_machine_arn(f"{PREFIX}stateMachine:m:3") == MachineArn("m", version=3)
+    assert parse_machine_arn(f"{PREFIX}stateMachine:m:v3") == MachineArn("m", alias="v3")
+    assert [arn.qualified for arn in (MachineArn("m"), MachineArn("m", 3), MachineArn("m", alias="a"))] == [
+        False,
+        True,
+        True,
+    ]
     assert machine_name(f"{PREFIX}stateMachine:m:3") == "m"
+
+
+def test_arns_of_map_states_are_refused_by_name() -> None:
+    with pytest.raises(ServiceError, match="label is not supported") as caught:
+        parse_machine_arn(f"{PREFIX}stateMachine:m/label")
+    assert caught.value.code == "ValidationException"
+    assert caught.value.fields == {"reason": "API_DOES_NOT_SUPPORT_LABELED_ARNS"}
+
+
+def test_activity_arns() -> None:
+    assert activity_name(f"{PREFIX}activity:a") == "a"
+    for tail in ("activity", "activity:", "activity:a:1", "activity:a b", "stateMachine:a"):
+        with pytest.raises(ServiceError) as caught:
+            activity_name(PREFIX + tail)
+        assert caught.value.code == "InvalidArn"
+
+
+def test_kinds_of_arns() -> None:
+    assert resource_kind(f"{PREFIX}activity:a") == "activity"
+    with pytest.raises(ServiceError, match="Invalid ARN prefix: a"):
+        resource_kind("a")
 
 
 def test_execution_arns() -> None:
@@ -109,6 +141,24 @@ def test_a_list_may_grow_between_pages() -> None:
     items.append(4)
     second, _ = page(items, scope="s", limit=2, token=token, newest_first=True)
     assert (first, second) == ([3, 2], [1])
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_list_may_shrink_between_pages(newest_first: bool) -> None:
+    def turn(items: list[int], token: str | None = None) -> tuple[list[int], str | None]:
+        return page(
+            items, scope="s", limit=2, token=token, newest_first=newest_first, serial=lambda item: item
+        )
+
+    items = [1, 2, 3, 4, 5, 6]
+    first, token = turn(items)
+    assert first == ([6, 5] if newest_first else [1, 2])
+    # One that was listed, and the one that would come next.
+    rest = [1, 2, 3, 5] if newest_first else [2, 4, 5, 6]
+    second, token = turn(rest, token)
+    assert second == ([3, 2] if newest_first else [4, 5])
+    assert turn(rest, token) == ([1] if newest_first else [6], None)
+    assert turn([], token) == ([], None)
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "é", "eyJhIjoxfQ==", "WyJzIiwgLTFd", "WyJzIiwgOTld"])

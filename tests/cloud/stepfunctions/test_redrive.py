@@ -111,3 +111,51 @@ def test_an_execution_of_a_deleted_machine_cannot_be_redriven() -> None:
         )
 
     run(main())
+
+
+def test_a_map_run_is_redriven_with_its_execution() -> None:
+    definition = json.dumps(
+        {
+            "StartAt": "Each",
+            "States": {
+                "Each": {
+                    "Type": "Map",
+                    "End": True,
+                    "ItemProcessor": {
+                        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+                        **json.loads(WORK),
+                    },
+                }
+            },
+        }
+    )
+
+    async def main() -> None:
+        api = Api()
+        api.cloud.handlers["lambda.Invoke"] = refuse("ServiceException", "no", 500)
+        arn = await api.start(await api.machine(definition), input="[1, 2]")
+        assert (await api.finished(arn))["status"] == "FAILED"
+        (listed,) = (await api.list_map_runs(executionArn=arn))["mapRuns"]
+        map_run = listed["mapRunArn"]
+        children = (await api.list_executions(mapRunArn=map_run))["executions"]
+        described = await api.describe_execution(executionArn=children[0]["executionArn"])
+        assert described["redriveStatus"] == "REDRIVABLE_BY_MAP_RUN"
+        code, _ = await api.refusal("redrive_execution", executionArn=children[0]["executionArn"])
+        assert code == "ExecutionNotRedrivable"
+
+        api.cloud.handlers["lambda.Invoke"] = answer
+        date = (await api.redrive_execution(executionArn=arn))["redriveDate"]
+        ended = await api.finished(arn)
+        assert (ended["status"], ended["output"]) == ("SUCCEEDED", '["fine","fine"]')
+        run_described = await api.describe_map_run(mapRunArn=map_run)
+        assert (run_described["redriveCount"], run_described["redriveDate"]) == (1, date)
+        counts = run_described["executionCounts"]
+        assert (counts["succeeded"], counts["failed"], counts["pendingRedrive"]) == (2, 0, 0)
+        again = (await api.list_executions(mapRunArn=map_run, redriveFilter="REDRIVEN"))["executions"]
+        assert sorted(item["executionArn"] for item in again) == sorted(
+            item["executionArn"] for item in children
+        )
+        kinds = [event["type"] for event in await api.history(again[0]["executionArn"])]
+        assert kinds.count("ExecutionStarted") == kinds.count("ExecutionRedriven") == 1
+
+    run(main())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from harness.asl.tasks import TaskError
+from harness.asl.values import PAYLOAD_LIMIT
 from harness.clock import run
 from harness.cloud.errors import ServiceError
 from harness.cloud.stepfunctions.tokens import TaskTokens
@@ -75,13 +78,32 @@ def test_a_token_is_good_once() -> None:
     run(main())
 
 
-def test_output_must_be_json() -> None:
+TOO_LONG = (
+    "1 validation error detected: Value at 'output' failed to satisfy constraint: "
+    f"Member must have length less than or equal to {PAYLOAD_LIMIT}"
+)
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "message"),
+    [
+        ("{", "InvalidOutput", "Invalid Output: '"),
+        ("", "InvalidOutput", "Invalid Output: '"),
+        ("NaN", "InvalidOutput", "Invalid Output: 'NaN is not JSON'"),
+        ("[" * 100_000, "InvalidOutput", "Invalid Output: 'the JSON is nested too deeply'"),
+        (json.dumps("ä" * (PAYLOAD_LIMIT // 2), ensure_ascii=False), "ValidationException", TOO_LONG),
+    ],
+    ids=["broken", "empty", "constant", "deep", "long"],
+)
+def test_output_must_be_json_and_not_too_long(output: str, code: str, message: str) -> None:
     async def main() -> None:
         tokens = TaskTokens()
         with tokens.waiting("t", Progress()) as callback:
             with pytest.raises(ServiceError) as caught:
-                tokens.succeed("t", "{")
-            assert caught.value.code == "InvalidOutput"
+                tokens.succeed("t", output)
+            assert caught.value.code == code
+            assert caught.value.message.startswith(message)
             assert not callback.settled
+            tokens.succeed("t", json.dumps("ä" * (PAYLOAD_LIMIT // 2 - 1), ensure_ascii=False))
 
     run(main())

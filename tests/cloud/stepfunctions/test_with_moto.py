@@ -152,3 +152,72 @@ def test_sdk_outputs() -> None:
     machine = output["Machines"]["StateMachines"][0]
     assert machine["Name"] == "m"
     assert machine["CreationDate"].startswith("2023-11-14T22:13:20")
+
+
+def refusal(resource: str, parameters: dict[str, Any]) -> tuple[str, str]:
+    """Error and cause of an execution whose one call is refused."""
+    definition = chain(Call={"Resource": f"arn:aws:states:::{resource}", "Parameters": parameters})
+    ended = execute(definition, [("s3", "CreateBucket", {"Bucket": "bucket"})])
+    return ended["error"], ended["cause"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "parameters", "error"),
+    [
+        (
+            "sqs:sendMessage",
+            {"QueueUrl": "http://sqs.us-east-1.amazonaws.com/123456789012/none", "MessageBody": "m"},
+            "SQS.QueueDoesNotExistException",
+        ),
+        (
+            "sns:publish",
+            {"TopicArn": "arn:aws:sns:us-east-1:123456789012:none", "Message": "m"},
+            "SNS.NotFoundException",
+        ),
+        (
+            "dynamodb:getItem",
+            {"TableName": "none", "Key": {"id": {"S": "1"}}},
+            "DynamoDB.ResourceNotFoundException",
+        ),
+        ("events:putEvents", {"Entries": [{"DetailType": "d", "Detail": {}}]}, "EventBridge.FailedEntry"),
+        ("aws-sdk:s3:headObject", {"Bucket": "bucket", "Key": "none"}, "S3.NoSuchKeyException"),
+        ("aws-sdk:ssm:getParameter", {"Name": "none"}, "Ssm.ParameterNotFoundException"),
+        ("aws-sdk:iam:getRole", {"RoleName": "none"}, "Iam.NoSuchEntityException"),
+        ("aws-sdk:sqs:getQueueUrl", {"QueueName": "none"}, "Sqs.QueueDoesNotExistException"),
+        ("aws-sdk:ec2:describeInstances", {"InstanceIds": ["i-1"]}, "Ec2.Ec2Exception"),
+    ],
+)
+def test_errors(resource: str, parameters: dict[str, Any], error: str) -> None:
+    assert refusal(resource, parameters)[0] == error
+
+
+def test_a_message_brings_the_token() -> None:
+    """What waits for a callback is answered by whoever reads the token from the queue."""
+    queue = "http://sqs.us-east-1.amazonaws.com/123456789012/q"
+    definition = chain(
+        Ask={
+            "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+            "Parameters": {"QueueUrl": queue, "MessageBody": {"token.$": "$$.Task.Token"}},
+        }
+    )
+
+    async def main() -> dict[str, Any]:
+        async with Cloud(clock=SkippingClock(START), services=[StepFunctions]) as cloud:
+            await cloud.call("sqs", "CreateQueue", {"QueueName": "q"})
+            machine = {"name": "m", "definition": definition, "roleArn": ROLE}
+            made = await cloud.call("stepfunctions", "CreateStateMachine", machine)
+            arn = {"stateMachineArn": made["stateMachineArn"]}
+            started = await cloud.call("stepfunctions", "StartExecution", arn)
+            messages: list[dict[str, Any]] = []
+            while not messages:
+                received = await cloud.call("sqs", "ReceiveMessage", {"QueueUrl": queue})
+                messages = received.get("Messages", [])
+            token = json.loads(messages[0]["Body"])["token"]
+            answer = {"taskToken": token, "output": '{"approved": true}'}
+            await cloud.call("stepfunctions", "SendTaskSuccess", answer)
+            service = cloud.service("stepfunctions")
+            assert isinstance(service, StepFunctions)
+            return await service.wait_for_execution(started["executionArn"])
+
+    ended = run(main())
+    assert json.loads(ended["output"])["Ask"] == {"approved": True}

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
 
+from harness.asl.jsonata import expression_in
 from harness.asl.tasks import JSON, Pattern, TaskError, TaskRequest
 from harness.asl.values import json_text
 from harness.cloud.errors import ServiceError
@@ -75,6 +76,15 @@ class Integration(ABC):
             TaskError: States.Runtime, the arguments do not fit the API.
         """
 
+    def shown(self, request: TaskRequest, params: Params) -> JSON:
+        """The parameters that the history says the task was scheduled with.
+
+        Args:
+            request: The task.
+            params: What `parameters` has made of its arguments.
+        """
+        return request.arguments
+
     @abstractmethod
     async def submit(self, request: TaskRequest, params: Params) -> JSON:
         """Make the call; answers its output.
@@ -92,14 +102,24 @@ class Integration(ABC):
         raise NotImplementedError(f"{request.resource.arn} has no job to wait for")
 
 
-def java_error(service: str, error: ServiceError, request_id: str, *, version: Literal[1, 2]) -> str:
+def java_error(
+    service: str,
+    error: ServiceError,
+    request_id: str,
+    *,
+    version: Literal[1, 2],
+    extended_request_id: str | None = None,
+) -> str:
     """An error message as the AWS SDK for Java prints it, which is what a state's cause shows."""
     if version == 1:
         return (
             f"{error.message} (Service: {service}; Status Code: {error.status}; "
             f"Error Code: {error.code}; Request ID: {request_id}; Proxy: null)"
         )
-    return f"{error.message} (Service: {service}, Status Code: {error.status}, Request ID: {request_id})"
+    ids = f"Request ID: {request_id}"
+    if extended_request_id is not None:
+        ids += f", Extended Request ID: {extended_request_id}"
+    return f"{error.message} (Service: {service}, Status Code: {error.status}, {ids})"
 
 
 def http_metadata(
@@ -110,14 +130,14 @@ def http_metadata(
     There is no wire here, so the headers are those AWS sends, with a made-up request id.
     """
     request_id = random_uuid(entropy)
-    every = {
+    shown = {
         "Connection": "keep-alive",
         "Content-Length": _digits(length),
         **headers,
         "Date": _http_date(int(now)),
         "x-amzn-RequestId": request_id,
     }
-    every = dict(sorted(every.items(), key=lambda header: header[0].lower()))
+    every = {name: shown[name] for name in _in_order(tuple(shown))}
     # Histories keep these by the ten thousand: what is equal is shared.
     return {
         "SdkHttpMetadata": {
@@ -129,6 +149,11 @@ def http_metadata(
         },
         "SdkResponseMetadata": {"RequestId": request_id},
     }
+
+
+@lru_cache(maxsize=256)
+def _in_order(names: tuple[str, ...]) -> list[str]:
+    return sorted(names, key=str.lower)
 
 
 @lru_cache(maxsize=1024)
@@ -147,21 +172,46 @@ def _http_date(now: int) -> str:
 
 
 class ServiceCall(Integration):
-    """A call of one API operation, spelt in a dialect of the AWS SDK for Java."""
+    """A call of one API operation, spelt in a dialect of the AWS SDK for Java.
+
+    Args:
+        cloud: Where the service is.
+        service: botocore's name.
+        operation: The API operation.
+        fields: The members of the request that Step Functions takes; None for all.
+
+    Attributes:
+        label: What error names begin with: ``SQS`` in ``SQS.QueueDoesNotExistException``.
+    """
 
     dialect: Dialect
+    label: str
 
-    def __init__(self, cloud: CloudContext, service: str, operation: str) -> None:
+    def __init__(
+        self, cloud: CloudContext, service: str, operation: str, fields: Collection[str] | None = None
+    ) -> None:
         self.cloud = cloud
         self.service = service
         self.operation = operation
-        self.api = Api(service, operation)
+        self.api = Api(service, operation, fields)
 
     def problems(self, parameters: JSON) -> list[str]:
-        return self.dialect.problems(self.api, parameters) if isinstance(parameters, Mapping) else []
+        if isinstance(parameters, Mapping):
+            return self.dialect.problems(self.api, parameters)
+        if parameters is None or (isinstance(parameters, str) and expression_in(parameters) is not None):
+            return []
+        return ["The value for the field 'Parameters' must be an OBJECT"]
 
     def parameters(self, request: TaskRequest) -> Params:
-        params, problems = self.dialect.to_request(self.api, request.arguments)
+        return self.read(request.arguments, request)
+
+    def read(self, arguments: JSON, request: TaskRequest) -> Params:
+        """The botocore form of a task's arguments, or of a part of them.
+
+        Raises:
+            TaskError: States.Runtime, they do not fit the API.
+        """
+        params, problems = self.dialect.to_request(self.api, arguments)
         if problems:
             raise TaskError(
                 "States.Runtime",
@@ -179,9 +229,19 @@ class ServiceCall(Integration):
         try:
             return await self.cloud.call(self.service, self.operation, params, caller=caller_of(request))
         except ServiceError as error:
-            name, cause = self.describe_error(error, random_uuid(self.cloud.entropy))
-            raise TaskError(name, cause, stage_of(request)) from error
+            raise self.failure(error, stage_of(request)) from error
+
+    def failure(self, error: ServiceError, stage: Stage) -> TaskError:
+        """How the state fails of a refused call."""
+        if error.code == _NO_ANSWER:
+            return TaskError(f"{self.label}.{_NO_ANSWER}", error.message, stage)
+        name, cause = self.describe_error(error, random_uuid(self.cloud.entropy))
+        return TaskError(name, cause, stage)
 
     @abstractmethod
     def describe_error(self, error: ServiceError, request_id: str) -> tuple[str, str]:
-        """Error name and cause of a refused call."""
+        """Error name and cause of an error that the service has answered with."""
+
+
+_NO_ANSWER = "SdkClientException"
+"""What the SDK throws when it cannot reach a service; there is no request id then. Scenarios ask for it."""

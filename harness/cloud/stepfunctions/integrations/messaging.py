@@ -11,6 +11,7 @@ from harness.cloud.errors import ServiceError
 from harness.cloud.models import load_model
 from harness.cloud.service import CloudContext
 from harness.cloud.stepfunctions.integrations.base import (
+    CALLBACK,
     REQUEST_RESPONSE,
     Params,
     ServiceCall,
@@ -33,6 +34,7 @@ class OptimizedCall(ServiceCall):
         client: The SDK's name of the service, ``AmazonSQS``: in causes, and of the base exception.
         base: The SDK's base exception, where it is not called after the client.
         patterns: Integration patterns.
+        fields: The members of the request that Step Functions takes; None for all.
     """
 
     dialect = SDK_V1
@@ -47,10 +49,11 @@ class OptimizedCall(ServiceCall):
         client: str,
         base: str | None = None,
         patterns: Collection[Pattern] = REQUEST_RESPONSE,
+        fields: Collection[str] | None = None,
     ) -> None:
-        super().__init__(cloud, service, operation)
+        super().__init__(cloud, service, operation, fields)
         self.patterns = patterns
-        self._label = label
+        self.label = label
         self._client = client
         self._base = base or f"{client}Exception"
 
@@ -74,11 +77,22 @@ class OptimizedCall(ServiceCall):
 
     def describe_error(self, error: ServiceError, request_id: str) -> tuple[str, str]:
         name = self.api.exception(error.code) or self._base
-        return f"{self._label}.{name}", java_error(self._client, error, request_id, version=1)
+        return f"{self.label}.{name}", java_error(self._client, error, request_id, version=1)
 
 
 class PutEvents(OptimizedCall):
     """``events:putEvents``: entries carry the execution's ARNs, and one that is refused fails the task."""
+
+    def __init__(self, cloud: CloudContext) -> None:
+        super().__init__(
+            cloud,
+            "events",
+            "PutEvents",
+            label="EventBridge",
+            client="AmazonEventBridge",
+            patterns=CALLBACK,
+            fields=("Entries",),
+        )
 
     def parameters(self, request: TaskRequest) -> Params:
         params = super().parameters(request)

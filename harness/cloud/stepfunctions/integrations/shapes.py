@@ -9,7 +9,7 @@ SDK, ``aws-sdk:*`` integrations that of version 2.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -54,16 +54,51 @@ def _capitalised(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
+# Members that version 2 renames, `equals` to `equalsValue`: words of Java's, and methods of its objects. The
+# first is in AWS's developer guide, the others follow the SDK. DynamoDB's NULL has its own name.
+_TAKEN = frozenset(
+    {
+        "Equals",
+        "Boolean",
+        "Default",
+        "Double",
+        "Else",
+        "Enum",
+        "Float",
+        "Int",
+        "Interface",
+        "Long",
+        "Package",
+        "Public",
+        "Return",
+        "Static",
+    }
+)
+
+
 @cache
 def _v2_name(name: str) -> str:
-    return "Nul" if name == "NULL" else pascal_case(name)  # `null` is reserved in Java
+    if name == "NULL":
+        return "Nul"
+    pascal = pascal_case(name)
+    return f"{pascal}Value" if pascal in _TAKEN else pascal
 
 
 # Models -------------------------------------------------------------------------------------------------
 
 
+# SQS still answers with the error codes of its former protocol, which its model has no more.
+_SQS = "AWS.SimpleQueueService."
+_SQS_RENAMED = {"NonExistentQueue": "QueueDoesNotExist", "QueueAlreadyExists": "QueueNameExists"}
+
+
 class Api:
     """One operation of a service, as its model describes it.
+
+    Args:
+        service: botocore's name.
+        operation: The operation.
+        fields: The members of the request that Step Functions takes; None for all.
 
     Attributes:
         shapes: All shapes of the service.
@@ -72,13 +107,19 @@ class Api:
         names: Of the structures that a dialect has read: JSON name to botocore name, by the shape's name.
     """
 
-    def __init__(self, service: str, operation: str) -> None:
+    def __init__(self, service: str, operation: str, fields: Collection[str] | None = None) -> None:
         model = load_model(service)
         described = model.operations[operation]
         self.shapes = model.shapes
         self.input = described.input
         self.output = described.output
+        self.fields = fields
         self.names: dict[str, Mapping[str, str]] = {}
+
+    def takes(self, of: str) -> Iterable[str]:
+        """The members of a structure that a request may have."""
+        members: Iterable[str] = self.shapes[of]["members"]
+        return members if self.fields is None or of != self.input else self.fields
 
     def exception(self, code: str) -> str | None:
         """The SDK's exception class for a modelled error; None where the SDK falls back to its base class."""
@@ -89,6 +130,8 @@ class Api:
         return stem if stem.endswith("Exception") else stem + "Exception"
 
     def _exception_shape(self, code: str) -> str | None:
+        plain = code.removeprefix(_SQS)
+        code = _SQS_RENAMED.get(plain, plain)
         found = None
         for name, shape in self.shapes.items():
             if shape.get("exception"):
@@ -120,6 +163,31 @@ _KINDS = {
 }
 
 
+def _plain(key: str) -> str:
+    return key.removesuffix(".$")
+
+
+# The quotes differ on AWS too (recorded with CreateStateMachine and in the causes of executions).
+
+
+def _unsupported(field: str) -> str:
+    return f'The field "{field}" is not supported by Step Functions'
+
+
+def _missing(field: str) -> str:
+    return f"The field '{field}' is required but was missing"
+
+
+def _is_timestamp(value: Any) -> bool:
+    if isinstance(value, str):
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            return False
+        return True
+    return _is_number(value)
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -140,37 +208,54 @@ class Dialect:
         """JSON name to botocore name, for the members of a structure."""
         names = api.names.get(of)
         if names is None:
-            names = api.names[of] = self._members(api.shapes[of])
+            names = api.names[of] = self._members(api.takes(of))
         return names
 
-    def _members(self, shape: Shape) -> dict[str, str]:
-        names = {self.name(member): member for member in shape["members"]}
+    def _members(self, members: Iterable[str]) -> dict[str, str]:
+        names = {self.name(member): member for member in members}
         # A member that begins with a capital is taken in the service's own spelling too (BOOL beside Bool):
         # nobody has recorded that AWS refuses it.
-        names.update({member: member for member in shape["members"] if member[:1].isupper()})
+        names.update({member: member for member in members if member[:1].isupper()})
         return names
 
     def problems(self, api: Api, parameters: Mapping[str, Any]) -> list[str]:
-        """What is wrong with Parameters as a definition has them: unknown and missing members.
+        """What is wrong with Parameters as a definition has them: unknown members at any depth, and missing
+        ones of the request itself.
 
         Args:
             api: The operation.
             parameters: Keys may end in ``.$``, values may be expressions.
         """
         if api.input is None:
-            return [f'The field "{key}" is not supported by Step Functions' for key in sorted(parameters)]
+            return [_unsupported(key) for key in sorted(map(_plain, parameters))]
         shape = api.shapes[api.input]
         names = self.members(api, api.input)
-        given = sorted({key.removesuffix(".$") for key in parameters})
-        members = {names[key] for key in given if key in names}
-        unknown = [
-            f'The field "{key}" is not supported by Step Functions' for key in given if key not in names
-        ]
-        return unknown + [
-            f'The field "{self.name(member)}" is required but was missing'
+        given = {names.get(_plain(key)) for key in parameters}
+        return list(dict.fromkeys(self._unknown(api, api.input, parameters))) + [
+            _missing(self.name(member))
             for member in shape.get("required", ())
-            if member not in members and not _automatic(shape, member)
+            if member not in given and not _automatic(shape, member)
         ]
+
+    def _unknown(self, api: Api, of: str, value: Any) -> Iterator[str]:
+        """What is said of members that a structure does not have, in the literal parts of a template."""
+        shape = api.shapes[of]
+        match shape["type"]:
+            case "structure" if isinstance(value, Mapping) and not shape.get("document"):
+                names = self.members(api, of)
+                for key, item in sorted(value.items()):
+                    member = names.get(_plain(key))
+                    if member is None:
+                        yield _unsupported(_plain(key))
+                    elif not key.endswith(".$"):
+                        yield from self._unknown(api, shape["members"][member]["shape"], item)
+            case "list" if isinstance(value, list):
+                for item in value:
+                    yield from self._unknown(api, shape["member"]["shape"], item)
+            case "map" if isinstance(value, Mapping):
+                for key, item in value.items():
+                    if not key.endswith(".$"):
+                        yield from self._unknown(api, shape["value"]["shape"], item)
 
     def to_request(self, api: Api, arguments: Any) -> tuple[dict[str, Any], list[str]]:
         """The botocore form of a request, and what in it does not fit the API."""
@@ -203,7 +288,7 @@ class Dialect:
                 return json_text(value)
             case "blob":
                 return (value if isinstance(value, str) else json_text(value)).encode()
-            case "timestamp" if isinstance(value, str) or _is_number(value):
+            case "timestamp" if _is_timestamp(value):
                 return value
             case "boolean" if isinstance(value, bool):
                 return value
@@ -224,11 +309,11 @@ class Dialect:
         for key, item in value.items():
             member = names.get(key)
             if member is None:
-                problems.append(f"The field '{key}' is not supported by Step Functions")
+                problems.append(_unsupported(key))
             elif item is not None:
                 request[member] = self._read(api, shape["members"][member]["shape"], item, problems, key)
         problems.extend(
-            f"The field '{self.name(member)}' is required but was missing"
+            _missing(self.name(member))
             for member in shape.get("required", ())
             if member not in request and not _automatic(shape, member)
         )

@@ -14,7 +14,6 @@ from harness.cloud.service import CloudContext
 from harness.cloud.stepfunctions.integrations.base import Later, Params, caller_of
 from harness.cloud.stepfunctions.integrations.messaging import OptimizedCall
 from harness.cloud.stepfunctions.integrations.shapes import Api
-from harness.cloud.stepfunctions.names import random_uuid
 
 __all__ = ["Finished", "StartExecution"]
 
@@ -38,6 +37,7 @@ class StartExecution(OptimizedCall):
             label="StepFunctions",
             client="AWSStepFunctions",
             patterns=("request_response", "sync", "sync:2", "waitForTaskToken"),
+            fields=("stateMachineArn", "name", "input"),
         )
         self._finished = finished
         self._later = later
@@ -48,8 +48,7 @@ class StartExecution(OptimizedCall):
         try:
             response = await self._finished(arn)
         except ServiceError as error:  # an Express execution cannot be asked about
-            name, cause = self.describe_error(error, random_uuid(self.cloud.entropy))
-            raise TaskError(name, cause) from error
+            raise self.failure(error, "run") from error
         except asyncio.CancelledError:
             self._later(self._stop(arn, request), f"stop {arn}")
             raise

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from harness.cloud.service import CloudContext, Request, Service
+from harness.cloud.stepfunctions.activities import Activities
 from harness.cloud.stepfunctions.executions import Executions
 from harness.cloud.stepfunctions.integrations import Integrations
 from harness.cloud.stepfunctions.machines import Machine, Machines
+from harness.cloud.stepfunctions.map_runs import MapRuns
 from harness.cloud.stepfunctions.tokens import TaskTokens
 
-__all__ = ["EXECUTION_DATA", "Answer", "Operations", "listed", "moment", "without_data"]
+__all__ = ["EXECUTION_DATA", "Answer", "Operations", "listed", "moment", "without_data", "without_definition"]
 
 Answer = dict[str, Any]
 
@@ -25,16 +27,20 @@ class Operations(Service):
     Attributes:
         machines: State machines.
         executions: Their executions.
+        map_runs: The Map Runs of these, and child executions.
         integrations: Does the work of Task states.
         tokens: The tasks that wait for a callback.
+        activities: Activities, and the tasks that workers do.
     """
 
     def __init__(self, cloud: CloudContext) -> None:
         super().__init__(cloud)
         self.tokens = TaskTokens()
-        self.integrations = Integrations(cloud, self.tokens, self.wait_for_execution)
+        self.activities = Activities(cloud, self.tokens)
+        self.integrations = Integrations(cloud, self.tokens, self.activities, self.wait_for_execution)
         self.machines = Machines(cloud, self.integrations)
-        self.executions = Executions(cloud, self.integrations, self.forget_deleted)
+        self.map_runs = MapRuns(cloud)
+        self.executions = Executions(cloud, self.integrations, self.map_runs, self.forget_deleted)
 
     async def wait_for_execution(self, arn: str) -> Answer:
         """What DescribeExecution answers once the execution has ended. Not an operation of the API.
@@ -65,4 +71,11 @@ def without_data(answer: Answer, request: Request, *members: str) -> Answer:
     if request.params.get("includedData") == "METADATA_ONLY":
         for member in members:
             answer.pop(member, None)
+    return answer
+
+
+def without_definition(answer: Answer, request: Request) -> Answer:
+    """The answer, for includedData METADATA_ONLY with ``{}`` for the definition (DescribeStateMachine)."""
+    if request.params.get("includedData") == "METADATA_ONLY":
+        answer["definition"] = "{}"
     return answer
