@@ -4,8 +4,7 @@
 becomes a closure, and the states refer to each other directly. An `Execution` runs it, given a clock, a
 source of randomness, and a `TaskRunner` that does the work of Task states. Nothing here does any I/O.
 
-What is not supported (item readers, batching and result writers of Distributed Map) is
-refused by `load`, naming the state.
+What is not supported (a Distributed Map over Parquet) is refused by `load`, naming the state.
 """
 
 from harness.asl.definition import StateMachine, load, validate

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from harness.asl.errors import Fault
 from harness.asl.frame import Frame
-from harness.asl.functions import same
+from harness.asl.jsonpath.functions import same
 from harness.asl.payload import Template
 from harness.asl.state import JSONPathFlow, State
 from harness.asl.tasks import JSON
@@ -80,8 +80,7 @@ class Choice(State):
             output, bound = frame.fill(rule.output, data)
         elif self.flow is not None:
             output = data if self.flow.output_path is None else self.flow.output_path(data, frame)
-        assigned = None if rule.assign is None else frame.fill(rule.assign, data)[0]
-        frame.leave(self, output, bound, assigned)
+        frame.leave(self, output, bound, frame.assignment(rule.assign, data))
         return rule.next
 
 

@@ -10,8 +10,8 @@ from harness.asl.compile_errors import Link
 from harness.asl.compile_fields import JSON_TYPES, Fields
 from harness.asl.errors import Fault
 from harness.asl.frame import Frame
-from harness.asl.jsonpath import Path
-from harness.asl.paths import find
+from harness.asl.jsonpath.path import Path
+from harness.asl.jsonpath.query import find
 from harness.asl.schema import JSONATA, JSONPATH, Language, check_fields, require
 from harness.asl.state import JSONPathFlow, State
 from harness.asl.tasks import JSON

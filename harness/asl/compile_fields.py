@@ -10,9 +10,15 @@ from harness.asl.diagnostics import Place
 from harness.asl.errors import Fault
 from harness.asl.frame import Frame
 from harness.asl.jsonata import Expression, expression_in
-from harness.asl.jsonpath import DOCUMENT, Key, Path, PathSyntaxError, parse_path
-from harness.asl.paths import compile_path, compile_query, find
-from harness.asl.payload import Template, compile_expression, jsonata_template, jsonpath_template
+from harness.asl.jsonpath.path import DOCUMENT, Key, Path, PathSyntaxError, parse_path
+from harness.asl.jsonpath.query import compile_path, compile_query, find
+from harness.asl.payload import (
+    Template,
+    check_marks,
+    compile_expression,
+    jsonata_template,
+    jsonpath_template,
+)
 from harness.asl.schema import JSONATA, Language
 from harness.asl.scope import Reader
 from harness.asl.tasks import JSON
@@ -252,7 +258,11 @@ class Fields:
             accepts = JSON_TYPES["STRING"]
             return lambda frame: str(expression.read_as("string", accepts, {}, frame))
         value = self.text(name)
-        return None if value is None else lambda frame: value
+        if value is None:
+            return None
+        if self.is_jsonata:
+            check_marks(value, self.place / name)
+        return lambda frame: value
 
     def _words_at(self, name: str) -> Callable[[Frame], str] | None:
         text = self.text(name)

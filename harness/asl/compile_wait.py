@@ -8,7 +8,7 @@ from typing import Final
 from harness.asl.compile_fields import Fields, Limits, shown
 from harness.asl.errors import Fault
 from harness.asl.frame import Frame
-from harness.asl.paths import find
+from harness.asl.jsonpath.query import find
 from harness.asl.tasks import JSON
 from harness.asl.values import MISSING, parse_timestamp
 

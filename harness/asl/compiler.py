@@ -12,7 +12,6 @@ from typing import Final
 from harness.asl.compile_choice import compile_choice
 from harness.asl.compile_errors import compile_policy
 from harness.asl.compile_fields import SECONDS, Fields
-from harness.asl.compile_map import compile_map
 from harness.asl.compile_wait import wait_until
 from harness.asl.diagnostics import (
     DUPLICATE_STATE_NAME,
@@ -20,6 +19,7 @@ from harness.asl.diagnostics import (
     MISSING_TRANSITION_TARGET,
     Place,
 )
+from harness.asl.maps.compile import compile_map
 from harness.asl.parallel import Parallel
 from harness.asl.payload import Template, constant
 from harness.asl.schema import (
@@ -35,6 +35,7 @@ from harness.asl.simple import Fail, Pass, Succeed, Wait
 from harness.asl.state import Flow, JSONataFlow, JSONPathFlow, State
 from harness.asl.task import Task, parse_resource
 from harness.asl.tasks import JSON, Resource
+from harness.asl.variables import check_variables
 
 __all__ = ["Compiler"]
 
@@ -93,7 +94,9 @@ class Compiler:
         if fields.text("Version") not in (None, "1.0"):
             (place / "Version").error("Value must be one of [1.0]")
         self.timeout = fields.number("TimeoutSeconds", SECONDS)
-        return self._compile_scope(definition, place)
+        first = self._compile_scope(definition, place)
+        check_variables(definition, place)
+        return first
 
     def compile_state(self, name: str, definition: dict[str, JSON], place: Place) -> State | None:
         """Compile one state by itself, in the query language `language` unless it names its own.

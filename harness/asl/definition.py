@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +11,7 @@ from harness.asl.diagnostics import INVALID_JSON_DESCRIPTION, Diagnostic, Invali
 from harness.asl.schema import Language
 from harness.asl.state import State
 from harness.asl.tasks import JSON, Resource
-from harness.asl.values import finite
+from harness.asl.values import parse_json
 
 __all__ = ["StateMachine", "WorkflowType", "load", "parse", "validate"]
 
@@ -128,8 +127,4 @@ def _read(text: str) -> JSON:
             result[name] = value
         return result
 
-    return json.loads(text, object_pairs_hook=members, parse_constant=_refuse, parse_float=finite)
-
-
-def _refuse(name: str) -> JSON:
-    raise ValueError(f"{name} is not JSON")
+    return parse_json(text, members)

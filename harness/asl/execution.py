@@ -12,7 +12,7 @@ from harness.asl import history as events
 from harness.asl.errors import StatesError
 from harness.asl.frame import Engine, Frame, advance, cancel
 from harness.asl.history import EXPRESS_LIMIT, STANDARD_LIMIT, Event, EventType, History, HistoryFull
-from harness.asl.map_services import ALONE, MapServices
+from harness.asl.maps.services import ALONE, MapServices
 from harness.asl.tasks import JSON, TaskRunner
 from harness.asl.values import json_size, timestamp_text
 from harness.clock import Clock

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from harness.asl import history as events
-from harness.asl.errors import RUNTIME, Fault, QueryFault, StatesError
+from harness.asl.errors import DATA_LIMIT_EXCEEDED, RUNTIME, Fault, QueryFault, StatesError
 from harness.asl.history import History, HistoryFull
-from harness.asl.map_services import ALONE, MapServices
+from harness.asl.maps.services import ALONE, MapServices
 from harness.asl.payload import UNBOUNDED, Template
 from harness.asl.tasks import JSON, TaskRunner
-from harness.asl.values import PAYLOAD_LIMIT, ensure_fits, timestamp_text
+from harness.asl.values import PAYLOAD_LIMIT, ensure_fits, json_size, timestamp_text
 from harness.clock import Clock
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ __all__ = ["Engine", "Frame", "advance", "together"]
 
 TURN: Final = 256
 """Transitions after which an execution lets others have the event loop."""
+
+VARIABLES_LIMIT: Final = 10 * 1024 * 1024
+"""Bytes of all variables (AWS developer guide, "Passing data between states with variables")."""
 
 
 class Engine:
@@ -75,6 +78,7 @@ class Frame:
         room: An upper bound, in bytes, of the JSON size of anything an expression can refer to just now. A
             template with n references yields at most n times that, so that the size of most results need
             not be measured to know that it is within the limit. Measured results bring it down again.
+        stored: An upper bound of the JSON size of `variables`, in bytes.
         retries: How often the state that is being run has been retried; None in states without Retry.
         token: Task token, while a Task waits for one.
         item: The member ``Map`` of the context object, inside a Map.
@@ -100,6 +104,7 @@ class Frame:
         "retries",
         "room",
         "state",
+        "stored",
         "threads",
         "token",
         "variables",
@@ -114,6 +119,7 @@ class Frame:
         self.variables = variables
         self.previous = previous
         self.room = self._floor = room
+        self.stored = 0
         self.item: Mapping[str, JSON] | None = None
         self.token: str | None = None
         self.retries: int | None = None
@@ -128,6 +134,7 @@ class Frame:
     def fork(self, data: JSON, first: State | None = None) -> Self:
         """A thread that starts at this one's place, with its own variables, and goes to `first`."""
         child = type(self)(self.engine, data, dict(self.variables), self.previous, self.room)
+        child.stored = self.stored
         child.item = self.item
         child.at = first
         child.state = self.state
@@ -194,6 +201,28 @@ class Frame:
         if template.references == UNBOUNDED:
             return value, self.measure(value)
         return value, self.admit(value, template.size + template.references * self.room)
+
+    def assignment(self, template: Template | None, document: JSON) -> dict[str, JSON] | None:
+        """The variables that an Assign gives values; None if there is none.
+
+        Raises:
+            Fault: It cannot be evaluated.
+            StatesError: States.DataLimitExceeded, of this Assign or of all variables.
+        """
+        if template is None:
+            return None
+        value, bound = self.fill(template, document)
+        assigned = cast("dict[str, JSON]", value)  # the compiler has looked
+        stored = self.stored + bound
+        if stored > VARIABLES_LIMIT:
+            stored = json_size({**self.variables, **assigned})
+            if stored > VARIABLES_LIMIT:
+                raise StatesError(
+                    DATA_LIMIT_EXCEEDED,
+                    f"The total size of all variables exceeds the maximum of {VARIABLES_LIMIT} bytes.",
+                )
+        self.stored = stored
+        return assigned
 
     def admit(self, value: JSON, bound: int) -> int:
         """Make sure that a value is within the limit, given a bound of its size; a perhaps better bound.

@@ -10,13 +10,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.asl.diagnostics import INVALID_JSONATA_EXPRESSION, Place
-from harness.asl.jsonata import Expression, ExpressionError, expression_in
-from harness.asl.paths import PathSyntaxError, compile_query
+from harness.asl.jsonata import Expression, ExpressionError, expression_in, is_half_marked
+from harness.asl.jsonpath.query import PathSyntaxError, compile_query
 from harness.asl.scope import Reader
 from harness.asl.tasks import JSON
 from harness.asl.values import MISSING, Missing, json_size
 
-__all__ = ["UNBOUNDED", "Template", "compile_expression", "constant", "jsonata_template", "jsonpath_template"]
+__all__ = [
+    "UNBOUNDED",
+    "Template",
+    "check_marks",
+    "compile_expression",
+    "constant",
+    "jsonata_template",
+    "jsonpath_template",
+]
 
 UNBOUNDED: Final = -1
 """`Template.references` of a template that can yield anything."""
@@ -28,8 +36,8 @@ class Template:
 
     Attributes:
         read: Fills it in.
-        references: How many values it can insert, weighted as in `paths.Query`; `UNBOUNDED` when nothing
-            can be said about the size of the result.
+        references: How many values it can insert, weighted as in `jsonpath.query.Query`; `UNBOUNDED` when
+            nothing can be said about the size of the result.
         size: Bytes of everything else.
         fixed: The result, if it is always the same; otherwise `MISSING`.
     """
@@ -88,6 +96,7 @@ def jsonata_template(value: JSON, place: Place, field: str, *, error_output: boo
     if isinstance(value, str):
         text = expression_in(value)
         if text is None:
+            check_marks(value, place)
             return constant(value)
         expression = compile_expression(text, place, field, error_output=error_output)
         return Template(expression.read, UNBOUNDED, 0) if expression is not None else constant(None)
@@ -106,6 +115,12 @@ def jsonata_template(value: JSON, place: Place, field: str, *, error_output: boo
             ]
         )
     return constant(value)
+
+
+def check_marks(text: str, place: Place) -> None:
+    """Report a string of a JSONata state that has only one of the two marks of an expression."""
+    if is_half_marked(text):
+        place.error("A JSONata expression must start with '{%' and end with '%}'", INVALID_JSONATA_EXPRESSION)
 
 
 def compile_expression(

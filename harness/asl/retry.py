@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from harness.asl.errors import Fault, StatesError
 from harness.asl.frame import Frame
 from harness.asl.history import EventType
-from harness.asl.jsonpath import Key
+from harness.asl.jsonpath.path import Key
 from harness.asl.payload import Template
 from harness.asl.state import Flow, State, insert
 from harness.asl.tasks import JSON
@@ -87,7 +87,7 @@ class Catcher:
         else:
             output = insert(frame.data, self.result_path, thrown, self.result_path_text)
             bound = size if self.result_path == () else frame.room + size + len(self.result_path_text) + 8
-        assigned = None if self.assign is None else frame.fill(self.assign, document)[0]
+        assigned = frame.assignment(self.assign, document)
         frame.leave(state, output, frame.admit(output, bound), assigned)
 
 

@@ -9,7 +9,7 @@ from harness.asl import history as events
 from harness.asl.errors import RESULT_PATH_MATCH_FAILURE, Fault
 from harness.asl.frame import Frame
 from harness.asl.history import EventType
-from harness.asl.jsonpath import Key
+from harness.asl.jsonpath.path import Key
 from harness.asl.payload import Template
 from harness.asl.scope import Reader
 from harness.asl.tasks import JSON
@@ -116,7 +116,7 @@ class JSONPathFlow(Flow):
     def leave(self, frame: Frame, state: State, result: JSON, bound: int) -> None:
         if self.result_selector is not None:
             result, bound = frame.fill(self.result_selector, result)
-        assigned = None if self.assign is None else frame.fill(self.assign, result)[0]
+        assigned = frame.assignment(self.assign, result)
         if self.result_path is None:
             output, bound = frame.data, frame.room
         elif self.result_path:
@@ -155,8 +155,7 @@ class JSONataFlow(Flow):
         output = result
         if self.output is not None:
             output, bound = frame.fill(self.output, extra)
-        assigned = None if self.assign is None else frame.fill(self.assign, extra)[0]
-        frame.leave(state, output, bound, assigned)
+        frame.leave(state, output, bound, frame.assignment(self.assign, extra))
 
 
 _NOTHING: Final[dict[str, JSON]] = {}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import re
+import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
@@ -16,6 +19,7 @@ __all__ = [
     "PAYLOAD_LIMIT",
     "json_size",
     "json_text",
+    "make_uuid",
     "parse_json",
     "parse_timestamp",
     "timestamp_text",
@@ -71,22 +75,28 @@ def json_size(value: JSON) -> int:
     return len(json_text(value).encode("utf-8", "surrogatepass"))
 
 
-def parse_json(text: str) -> JSON:
-    """The value of a JSON text, strictly: no NaN, no Infinity, no number that is too large for a float.
+def parse_json(
+    text: str | bytes, members: Callable[[list[tuple[str, JSON]]], dict[str, JSON]] | None = None
+) -> JSON:
+    """The value of a JSON text, strictly: no NaN, no Infinity, no number that is too large.
+
+    Args:
+        text: The text.
+        members: Makes an object of its members; None for what a dict makes of them: the last of a name.
 
     Raises:
         ValueError: It is not JSON.
         RecursionError: It is nested too deeply.
     """
-    return json.loads(text, parse_constant=_refuse, parse_float=finite)
+    try:
+        return json.loads(text, object_pairs_hook=members, parse_constant=_refuse, parse_float=_finite)
+    except ValueError as error:
+        if "set_int_max_str_digits" in str(error):  # Python's advice to its programmers
+            raise ValueError("a number has too many digits") from None
+        raise
 
 
-def finite(text: str) -> float:
-    """A number's value.
-
-    Raises:
-        ValueError: It is out of range.
-    """
+def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"the number {text} is out of range")
@@ -169,4 +179,9 @@ def parse_timestamp(text: str) -> float | None:
 def timestamp_text(seconds: float) -> str:
     """A time as the context object writes it: UTC with milliseconds, ``2024-07-15T13:00:19.123Z``."""
     moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def make_uuid(entropy: random.Random) -> str:
+    """A version 4 UUID."""
+    return str(uuid.UUID(int=entropy.getrandbits(128), version=4))

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from harness.asl import Event, Execution, Outcome, TaskError, TaskProgress, TaskRequest, TaskRunner, load
-from harness.asl.map_services import ALONE, MapServices
+from harness.asl.maps.services import ALONE, MapServices
 from harness.clock import Clock, SkippingClock, run
 
 START = 1_700_000_000.0

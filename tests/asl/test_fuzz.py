@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from harness.asl import Execution, InvalidDefinition, TaskError, TaskProgress, TaskRequest, load, validate
 from harness.asl.history import STANDARD_LIMIT
-from harness.asl.jsonpath import PathSyntaxError, parse_path
+from harness.asl.jsonpath.path import PathSyntaxError, parse_path
 from harness.clock import SkippingClock, run
 from tests.asl.helpers import CONTEXT, START, Tasks
 from tests.asl.strategies import DOCUMENTS, JSON, MARKED, PATHS, QUERIES, broken, machines

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.asl import validate
-from harness.asl.jsonpath import parse_path
+from harness.asl.jsonpath.path import parse_path
 from tests.asl.helpers import chain, execute, failure_of, output_of, single
 
 DEEP = 100_000

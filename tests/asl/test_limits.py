@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from harness.asl import Outcome
 from harness.asl.diagnostics import Place
 from harness.asl.frame import Engine, Frame
 from harness.asl.history import History
@@ -107,6 +108,19 @@ def test_the_limit_is_not_met_by_what_only_passes_through() -> None:
     states = [(f"S{i}", {"Type": "Pass", "Result": i, "ResultPath": "$.i"}) for i in range(40)]
     outcome, _ = execute(chain(*states), data)
     assert outcome.output == {**data, "i": 39}
+
+
+def test_all_variables_together_are_limited() -> None:
+    """52 variables of 200 kB are within 10 MiB, 53 are not; one that is assigned again counts once."""
+    value = "{% $pad('a', 200000) %}"
+
+    def outcome_of(names: list[str]) -> Outcome:
+        states = [(f"S{i}", {"Type": "Pass", "Assign": {name: value}}) for i, name in enumerate(names)]
+        return execute(chain(*states, QueryLanguage="JSONata"))[0]
+
+    assert outcome_of([f"v{i}" for i in range(52)]).status == "SUCCEEDED"
+    assert outcome_of(["v"] * 60).status == "SUCCEEDED"
+    assert outcome_of([f"v{i}" for i in range(53)]).error == "States.DataLimitExceeded"
 
 
 def test_standard_executions_have_25000_events() -> None:

@@ -11,7 +11,7 @@ from harness.asl import Execution, Outcome, TaskError
 from harness.clock import SkippingClock, run
 
 from .helpers import INVOKE, START, Tasks, answering, chain, details, shape, single, start
-from .maps import Bucket, distributed
+from .maps.support import Bucket, distributed
 
 TASK = {"Type": "Task", "Resource": INVOKE}
 

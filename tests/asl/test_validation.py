@@ -99,6 +99,50 @@ def test_names_must_be_unique_across_scopes() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("inner", "place"),
+    [
+        ({"Type": "Pass", "Assign": {"x": 1}, "End": True}, "Assign"),
+        ({"Type": "Pass", "Assign": {"x.$": "$.x"}, "End": True}, "Assign"),
+        ({"Type": "Choice", "Choices": [{**NULL, "Assign": {"x": 1}, "Next": "E"}]}, "Choices[0]/Assign"),
+        (
+            {**WORK, "Type": "Task", "Catch": [{"ErrorEquals": ["X"], "Assign": {"x": 1}, "Next": "E"}]},
+            "Catch[0]/Assign",
+        ),
+    ],
+)
+def test_a_variable_of_an_inner_scope_cannot_have_the_name_of_an_outer_one(
+    inner: dict[str, Any], place: str
+) -> None:
+    states = {"I": inner} if "End" in inner else {"I": inner, "E": {"Type": "Succeed"}}
+    both = {"Type": "Parallel", "Branches": [{"StartAt": "I", "States": states}], "Next": "After"}
+
+    def machine(name: str) -> dict[str, Any]:
+        after = {"Type": "Pass", "Assign": {name: 1}, "End": True}
+        return {"StartAt": "Both", "States": {"Both": both, "After": after}}
+
+    assert found(machine("y")) == []
+    assert found(machine("x")) == [
+        (
+            SCHEMA,
+            "Variable 'x' is already assigned in an outer scope",
+            f"/States/Both/Branches[0]/States/I/{place}",
+        )
+    ]
+
+
+def test_scopes_side_by_side_may_have_variables_of_the_same_name() -> None:
+    def branch(name: str) -> dict[str, Any]:
+        return {"StartAt": name, "States": {name: {"Type": "Pass", "Assign": {"x": 1}, "End": True}}}
+
+    assert found(single({"Type": "Parallel", "Branches": [branch("A"), branch("B")]})) == []
+    inner = {"Type": "Map", "ItemProcessor": branch("A"), "End": True}
+    definition = single({"Type": "Map", "ItemProcessor": {"StartAt": "M", "States": {"M": inner}}})
+    definition["States"]["S"]["Assign"] = {"x": 1}
+    (finding,) = found(definition)
+    assert finding[2] == "/States/S/ItemProcessor/States/M/ItemProcessor/States/A/Assign"
+
+
 # Fields ----------------------------------------------------------------------------------------------------
 
 ALL_TYPES = {"Choice", "Fail", "Map", "Parallel", "Pass", "Succeed", "Task", "Wait"}

@@ -6,6 +6,6 @@ runs. `parser` makes a tree of a text (`lexer`, `ast`, `signature`), `evaluator`
 `format_number`), `budget` the bounds. `expression` is what the states use.
 """
 
-from harness.asl.jsonata.expression import Expression, ExpressionError, expression_in
+from harness.asl.jsonata.expression import Expression, ExpressionError, expression_in, is_half_marked
 
-__all__ = ["Expression", "ExpressionError", "expression_in"]
+__all__ = ["Expression", "ExpressionError", "expression_in", "is_half_marked"]

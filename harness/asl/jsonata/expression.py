@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from harness.asl.diagnostics import UNSUPPORTED_JSONATA_EXPRESSION
 from harness.asl.errors import QueryFault
-from harness.asl.functions import make_uuid
 from harness.asl.jsonata.ast import Node
 from harness.asl.jsonata.base import Frame
 from harness.asl.jsonata.budget import Budget
@@ -25,9 +24,9 @@ from harness.asl.jsonata.values import Function, number_text
 from harness.asl.regex import RegexError
 from harness.asl.scope import Scope
 from harness.asl.tasks import JSON
-from harness.asl.values import MISSING, Missing, json_text, type_name
+from harness.asl.values import MISSING, Missing, json_text, make_uuid, type_name
 
-__all__ = ["Expression", "ExpressionError", "expression_in"]
+__all__ = ["Expression", "ExpressionError", "expression_in", "is_half_marked"]
 
 SECTIONS: Final = ("input", "context", "result", "errorOutput")
 
@@ -47,6 +46,15 @@ def expression_in(text: str) -> str | None:
     if len(text) >= 4 and text.startswith(_OPEN) and text.endswith(_CLOSE):
         return text[2:-2].strip()
     return None
+
+
+def is_half_marked(text: str) -> bool:
+    """Whether a text that is no expression has one of the marks of one.
+
+    AWS refuses that: "Improperly opening or closing the expression will result in a validation error"
+    (developer guide, "Transforming data with JSONata").
+    """
+    return expression_in(text) is None and (text.startswith(_OPEN) or text.endswith(_CLOSE))
 
 
 class Expression:
@@ -72,6 +80,13 @@ class Expression:
         except RecursionError:
             raise ExpressionError("The expression is nested too deeply") from None
         self._reference = _plain_reference(self._tree)
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The workflow variables that the expression refers to: names that are neither its own nor the
+        language's."""
+        own = {name for node in _walk(self._tree) for name in _bound(node)}
+        return self._names - own - LIBRARY.keys() - {"", "$", "states"}
 
     def unsupported(self, *, error_output: bool) -> Iterator[tuple[str, str]]:
         """What the expression refers to and must not: (message, code of the finding)."""
@@ -227,6 +242,15 @@ def _walk(node: Node) -> Iterator[Node]:
     yield node
     for child, _ in node.children():
         yield from _walk(child)
+
+
+def _bound(node: Node) -> Iterator[str]:
+    """The variables that a node gives a value."""
+    if node.type == "bind":
+        yield node.value
+    elif node.type == "lambda":
+        yield from (parameter.value for parameter in node.parts)
+    yield from (name for name in (node.focus, node.index) if name is not None)
 
 
 def _variables(tree: Node) -> Iterator[str]:

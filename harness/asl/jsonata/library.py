@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from harness.asl.functions import HASHES, make_uuid
 from harness.asl.jsonata import arrays, datetimes, integers, numbers, strings
 from harness.asl.jsonata.budget import NUMBERS
 from harness.asl.jsonata.calls import Calls, Native
 from harness.asl.jsonata.errors import Failure
 from harness.asl.jsonata.format_number import format_number
 from harness.asl.jsonata.values import MISSING, Array, number
-from harness.asl.values import parse_json
+from harness.asl.jsonpath.functions import HASHES
+from harness.asl.values import make_uuid, parse_json
 
 __all__ = ["LIBRARY"]
 

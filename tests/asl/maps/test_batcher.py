@@ -8,7 +8,7 @@ import pytest
 
 from harness.asl.values import json_size
 from tests.asl.helpers import execute
-from tests.asl.maps import Bucket, distributed
+from tests.asl.maps.support import Bucket, distributed
 
 
 def batches(items: Any, data: Any = None, **batcher: Any) -> Any:

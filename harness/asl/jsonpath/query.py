@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.asl.errors import INTRINSIC_FAILURE, Fault
-from harness.asl.functions import FUNCTIONS, Function, FunctionError
-from harness.asl.jsonpath import CONTEXT, DOCUMENT, Path, parse_path, scan_path
-from harness.asl.scanner import PathSyntaxError, Scanner
+from harness.asl.jsonpath.functions import FUNCTIONS, Function, FunctionError
+from harness.asl.jsonpath.path import CONTEXT, DOCUMENT, Path, parse_path, scan_path
+from harness.asl.jsonpath.scanner import PathSyntaxError, Scanner
 from harness.asl.scope import Reader, Scope
 from harness.asl.tasks import JSON
 from harness.asl.values import MISSING, PAYLOAD_LIMIT, json_text

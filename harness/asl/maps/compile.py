@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from harness.asl.compile_fields import Fields, Limits
-from harness.asl.compile_map_io import compile_batcher, compile_reader, compile_writer, document_of, number
 from harness.asl.diagnostics import Place
-from harness.asl.distributed import DistributedFields, DistributedMap, ItemProcessor
 from harness.asl.errors import Fault, QueryFault
 from harness.asl.frame import Frame
 from harness.asl.jsonata import Expression
-from harness.asl.map import InlineMap, Item, Items, MapFields, MapState, items_of
-from harness.asl.paths import find
+from harness.asl.jsonpath.query import find
+from harness.asl.maps.compile_io import compile_batcher, compile_reader, compile_writer, document_of, number
+from harness.asl.maps.distributed import DistributedFields, DistributedMap, ItemProcessor
+from harness.asl.maps.map import InlineMap, Item, Items, MapFields, MapState, items_of
 from harness.asl.retry import Policy
 from harness.asl.schema import check_fields
 from harness.asl.state import Flow, State

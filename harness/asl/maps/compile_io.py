@@ -10,13 +10,13 @@ from harness.asl.compile_fields import JSON_TYPES, Fields, Limits, shown
 from harness.asl.diagnostics import UNSUPPORTED_FEATURE
 from harness.asl.errors import Fault
 from harness.asl.frame import Frame
-from harness.asl.item_batcher import ItemBatcher
-from harness.asl.item_formats import DELIMITERS, DataFormat
-from harness.asl.item_reader import MAX_ITEMS, ItemReader, Source
-from harness.asl.map import Number
-from harness.asl.paths import find
+from harness.asl.jsonpath.query import find
+from harness.asl.maps.batcher import ItemBatcher
+from harness.asl.maps.formats import DELIMITERS, DataFormat
+from harness.asl.maps.map import Number
+from harness.asl.maps.reader import MAX_ITEMS, ItemReader, Source
+from harness.asl.maps.writer import OutputType, ResultWriter, Transformation
 from harness.asl.payload import Template
-from harness.asl.result_writer import OutputType, ResultWriter, Transformation
 from harness.asl.schema import JSONATA, JSONPATH, check_fields, require
 from harness.asl.scope import Reader
 from harness.asl.tasks import JSON

@@ -8,15 +8,15 @@ from typing import Final, Literal
 
 from harness.asl.errors import ITEM_READER_FAILED, StatesError
 from harness.asl.frame import Frame
-from harness.asl.item_formats import (
+from harness.asl.maps.formats import (
     DataFormat,
     MalformedDataset,
     athena_manifest,
     decompress,
     inventory_manifest,
 )
-from harness.asl.map import Dataset, Item, Number, items_of
-from harness.asl.map_services import Caller, MapServices, StorageError
+from harness.asl.maps.map import Dataset, Item, Number, items_of
+from harness.asl.maps.services import Caller, MapServices, StorageError
 from harness.asl.payload import Template
 from harness.asl.scope import Reader
 from harness.asl.tasks import JSON

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from harness.asl import validate
-from harness.asl.functions import FUNCTIONS
+from harness.asl.jsonpath.functions import FUNCTIONS
 from tests.asl.helpers import failure_of, output_of, single
 
 OBJECT = {"k": "v", "n": [1, {"x": None}]}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.asl import Diagnostic, load, validate
-from tests.asl.maps import ECHO, EXPRESS, STANDARD, distributed
+from tests.asl.maps.support import ECHO, EXPRESS, STANDARD, distributed
 
 GET = "arn:aws:states:::s3:getObject"
 LIST = "arn:aws:states:::s3:listObjectsV2"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from harness.asl import Event
-from harness.asl.map_run import Child, MapRun
-from harness.asl.map_services import Caller, ObjectPage, StorageError
+from harness.asl.maps.run import Child, MapRun
+from harness.asl.maps.services import Caller, ObjectPage, StorageError
 
 ECHO = {"StartAt": "W", "States": {"W": {"Type": "Pass", "End": True}}}
 STANDARD = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from harness.asl.distributed import DistributedMap
 from harness.asl.errors import ITEM_READER_FAILED, StatesError
 from harness.asl.frame import Frame
-from harness.asl.item_formats import MalformedDataset
-from harness.asl.item_reader import ItemReader, ReadRequest
-from harness.asl.map import Item, MapState, items_of
-from harness.asl.map_run import exceeds, too_many_failures
+from harness.asl.maps.distributed import DistributedMap
+from harness.asl.maps.formats import MalformedDataset
+from harness.asl.maps.map import Item, MapState, items_of
+from harness.asl.maps.reader import ItemReader, ReadRequest
+from harness.asl.maps.run import exceeds, too_many_failures
 from harness.asl.parallel import Parallel
 from harness.asl.state import JSONPathFlow, State
 from harness.asl.tasks import JSON, TaskProgress, TaskRequest

@@ -12,15 +12,14 @@ import hashlib
 import json
 import math
 import random
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from harness.asl.tasks import JSON
-from harness.asl.values import is_number, json_text, parse_json, type_name
+from harness.asl.values import is_number, json_text, make_uuid, parse_json, type_name
 
-__all__ = ["FUNCTIONS", "HASHES", "Function", "FunctionError", "make_uuid"]
+__all__ = ["FUNCTIONS", "HASHES", "Function", "FunctionError"]
 
 MAX_ARRAY: Final = 1000
 MAX_TEXT: Final = 10_000
@@ -219,11 +218,6 @@ def _string_split(arguments: Sequence[JSON], _: random.Random) -> JSON:
         else:
             parts[-1] += char
     return [part for part in parts if part]
-
-
-def make_uuid(entropy: random.Random) -> str:
-    """A version 4 UUID."""
-    return str(uuid.UUID(int=entropy.getrandbits(128), version=4))
 
 
 def _format(arguments: Sequence[JSON], _: random.Random) -> JSON:

@@ -13,7 +13,7 @@ from harness.asl.tasks import JSON
 
 if TYPE_CHECKING:
     from harness.asl.history import Event
-    from harness.asl.map_run import Child, MapRun
+    from harness.asl.maps.run import Child, MapRun
 
 __all__ = ["ALONE", "Caller", "MapServices", "ObjectPage", "StorageError"]
 

@@ -200,9 +200,21 @@ def test_only_strings_that_are_marked_from_end_to_end_are_expressions() -> None:
     state = {
         "Type": "Pass",
         "QueryLanguage": "JSONata",
-        "Output": [" {% 1 %}", "{% 1 %} ", "{%1%}", "{% 1 %}"],
+        "Output": [" {% 1 %} ", "a {% 1 %} b", "{%1%}", "{% 1 %}"],
     }
-    assert output_of(state) == [" {% 1 %}", "{% 1 %} ", 1, 1]
+    assert output_of(state) == [" {% 1 %} ", "a {% 1 %} b", 1, 1]
+
+
+@pytest.mark.parametrize("text", [" {% 1 %}", "{% 1 %} ", "{% 1", "1 %}", "{%}"])
+def test_an_expression_with_one_mark_only_is_refused(text: str) -> None:
+    for state, place in (
+        ({"Type": "Pass", "Output": {"a": [text]}}, "Output/a[0]"),
+        ({"Type": "Fail", "Cause": text}, "Cause"),
+    ):
+        (finding,) = validate(single(state, QueryLanguage="JSONata"))
+        assert finding.location == f"/States/S/{place}"
+        assert finding.message == "A JSONata expression must start with '{%' and end with '%}'"
+    assert output_of({"Type": "Pass", "Result": text}) == text
 
 
 def test_assign_and_output_see_the_variables_as_they_were_on_entry() -> None:

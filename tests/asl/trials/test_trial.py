@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from harness.asl import InvalidDefinition, StatesError, TaskError, TaskRunner
-from harness.asl.mocks import Mock
-from harness.asl.trial import Setting, Verdict, try_state
-from harness.asl.under_test import load_state
+from harness.asl.trials.mocks import Mock
+from harness.asl.trials.trial import Setting, Verdict, try_state
+from harness.asl.trials.under_test import load_state
 from harness.asl.values import MISSING
 from harness.clock import SkippingClock, run
-
-from .helpers import CONTEXT, INVOKE, LAMBDA, START, answering, chain, sleeping
+from tests.asl.helpers import CONTEXT, INVOKE, LAMBDA, START, answering, chain, sleeping
 
 TASK = {"Type": "Task", "Resource": LAMBDA, "End": True}
 BROKEN = Mock(error=StatesError("Broken", "it broke"))

@@ -12,17 +12,16 @@ from harness.asl import history as events
 from harness.asl.errors import DATA_LIMIT_EXCEEDED, RESULT_WRITER_FAILED, Fault, StatesError
 from harness.asl.execution import Execution
 from harness.asl.frame import TURN, Frame
-from harness.asl.functions import make_uuid
-from harness.asl.item_batcher import Batch, ItemBatcher
-from harness.asl.item_reader import ItemReader, ReadRequest
-from harness.asl.map import Item, MapFields, MapState, Number
-from harness.asl.map_run import Child, MapRun
-from harness.asl.map_services import Caller
-from harness.asl.result_writer import COMPACT, Destination, ResultWriter
+from harness.asl.maps.batcher import Batch, ItemBatcher
+from harness.asl.maps.map import Item, MapFields, MapState, Number
+from harness.asl.maps.reader import ItemReader, ReadRequest
+from harness.asl.maps.run import Child, MapRun
+from harness.asl.maps.services import Caller
+from harness.asl.maps.writer import COMPACT, Destination, ResultWriter
 from harness.asl.retry import Policy
 from harness.asl.state import Flow, State
 from harness.asl.tasks import JSON
-from harness.asl.values import PAYLOAD_LIMIT, ensure_fits, json_size
+from harness.asl.values import PAYLOAD_LIMIT, ensure_fits, json_size, make_uuid
 
 __all__ = ["DistributedFields", "DistributedMap", "ItemProcessor"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.asl.frame import Frame
-from harness.asl.map import Number
+from harness.asl.maps.map import Number
 from harness.asl.payload import Template
 from harness.asl.scope import Reader
 from harness.asl.tasks import JSON

@@ -14,21 +14,21 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
 from harness.asl import history as events
-from harness.asl.distributed import DistributedMap
 from harness.asl.errors import TIMEOUT, StatesError
 from harness.asl.execution import CONTEXT_SIZE
 from harness.asl.frame import Engine, Frame, advance, cancel
 from harness.asl.history import History
-from harness.asl.map import MapState
-from harness.asl.map_run import exceeds, too_many_failures
-from harness.asl.mocks import Mock, MockedMap, MockedTasks, mock_branches
+from harness.asl.maps.distributed import DistributedMap
+from harness.asl.maps.map import MapState
+from harness.asl.maps.run import exceeds, too_many_failures
 from harness.asl.parallel import Parallel
-from harness.asl.probe import Probe
 from harness.asl.retry import Catcher, Policy, Retrier, RetryingState
 from harness.asl.state import State
 from harness.asl.task import Task
 from harness.asl.tasks import JSON, TaskRunner
-from harness.asl.under_test import StateUnderTest
+from harness.asl.trials.mocks import Mock, MockedMap, MockedTasks, mock_branches
+from harness.asl.trials.probe import Probe
+from harness.asl.trials.under_test import StateUnderTest
 from harness.asl.values import MISSING, json_size
 from harness.clock import Clock
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from harness.asl.choice import Choice
-from harness.asl.map import MapState
+from harness.asl.maps.map import MapState
 from harness.asl.payload import Template
 from harness.asl.retry import RetryingState
 from harness.asl.scope import Reader, Scope

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from harness.asl import TaskError, TaskProgress, TaskRequest
-from harness.asl.map_run import MapRun
+from harness.asl.maps.run import MapRun
 from harness.clock import SkippingClock, run
 from tests.asl.helpers import INVOKE, START, Tasks, answering, details, execute, shape, start, types
-from tests.asl.maps import PREFIX, STANDARD, Bucket, distributed
+from tests.asl.maps.support import PREFIX, STANDARD, Bucket, distributed
 
 WORK = {"StartAt": "W", "States": {"W": {"Type": "Task", "Resource": INVOKE, "End": True}}}
 DISTRIBUTED = STANDARD

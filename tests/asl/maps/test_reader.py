@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.asl.helpers import ROLE, details, execute, shape, types
-from tests.asl.maps import ECHO, Bucket, distributed, text_of
+from tests.asl.maps.support import ECHO, Bucket, distributed, text_of
 
 GET = "arn:aws:states:::s3:getObject"
 LIST = "arn:aws:states:::s3:listObjectsV2"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.asl.item_formats import (
+from harness.asl.maps.formats import (
     DataFormat,
     MalformedDataset,
     athena_manifest,

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from harness.asl import TaskError, TaskProgress, TaskRequest
-from harness.asl.result_writer import _bodies
+from harness.asl.maps.writer import _bodies
 from harness.clock import SkippingClock, run
 from tests.asl.helpers import INVOKE, START, Tasks, details, execute, shape, start, types
-from tests.asl.maps import PREFIX, Bucket, distributed
+from tests.asl.maps.support import PREFIX, Bucket, distributed
 
 WORK = {"StartAt": "W", "States": {"W": {"Type": "Task", "Resource": INVOKE, "End": True}}}
 PUT = {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "b", "Prefix": "out"}}

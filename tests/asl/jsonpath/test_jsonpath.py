@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.asl.jsonpath import PathSyntaxError, parse_path
+from harness.asl.jsonpath.path import PathSyntaxError, parse_path
 from harness.asl.values import MISSING
 
 STORE = {

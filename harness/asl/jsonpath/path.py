@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from harness.asl import jsonpath_steps as steps
-from harness.asl.jsonpath_filter import FilterParser
-from harness.asl.jsonpath_steps import FUNCTIONS, Key, Search, Select, Step
-from harness.asl.scanner import PathSyntaxError, Scanner
+from harness.asl.jsonpath import steps as steps
+from harness.asl.jsonpath.filter import FilterParser
+from harness.asl.jsonpath.scanner import PathSyntaxError, Scanner
+from harness.asl.jsonpath.steps import FUNCTIONS, Key, Search, Select, Step
 from harness.asl.tasks import JSON
 from harness.asl.values import MISSING, Missing
 

@@ -7,9 +7,9 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
-from harness.asl.jsonpath_steps import Search, Select
+from harness.asl.jsonpath.scanner import Scanner
+from harness.asl.jsonpath.steps import Search, Select
 from harness.asl.regex import Regex, RegexError
-from harness.asl.scanner import Scanner
 from harness.asl.tasks import JSON
 from harness.asl.values import MISSING, is_number, type_name
 

@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 
 from harness.asl.errors import RESULT_WRITER_FAILED, StatesError
 from harness.asl.frame import Frame
-from harness.asl.map_run import Child, MapRun
-from harness.asl.map_services import Caller, MapServices, StorageError
+from harness.asl.maps.run import Child, MapRun
+from harness.asl.maps.services import Caller, MapServices, StorageError
 from harness.asl.payload import Template
 from harness.asl.scope import Reader
 from harness.asl.tasks import JSON

@@ -1,0 +1,1 @@
+"""One state, tried by itself: what TestState does, over the very states that executions run."""
