@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qs
 
 from harness.cloud.messages import HttpRequest
@@ -116,6 +117,7 @@ def host_name(request: HttpRequest) -> str:
     return host.partition(":")[0]
 
 
+@lru_cache(maxsize=256)
 def is_local(host: str) -> bool:
     """A host name that a client of the local cloud may use.
 

@@ -49,6 +49,8 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,
+            proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE,
         )
         config.load()

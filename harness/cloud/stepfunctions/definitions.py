@@ -14,7 +14,7 @@ from harness.asl import Diagnostic, InvalidDefinition, StateMachine, load, valid
 from harness.asl.diagnostics import SCHEMA_VALIDATION_FAILED, UNSUPPORTED_FEATURE
 from harness.asl.task import Task, parse_resource
 from harness.asl.tasks import JSON, Resource
-from harness.asl.under_test import StateUnderTest, load_state
+from harness.asl.trials.under_test import StateUnderTest, load_state
 from harness.cloud.stepfunctions import errors
 from harness.cloud.stepfunctions.integrations import Integrations, Refused
 from harness.errors import DefinitionError

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from harness.asl import Event, Execution, History, Outcome
 from harness.asl.tasks import JSON, TaskRunner
-from harness.asl.values import json_text, timestamp_text
+from harness.asl.values import json_text, make_uuid, timestamp_text
 from harness.cloud.service import CloudContext
 from harness.cloud.stepfunctions import errors
 from harness.cloud.stepfunctions.logs import log_writer
 from harness.cloud.stepfunctions.machines import Machine, Reference, Revision
-from harness.cloud.stepfunctions.names import check_name, parse_execution_arn, random_uuid
+from harness.cloud.stepfunctions.names import check_name, parse_execution_arn
 from harness.cloud.stepfunctions.packed import PackedHistory, Packer
 from harness.cloud.stepfunctions.payloads import parse_payload
 
@@ -178,7 +178,7 @@ class Executions:
         if machine.status == "DELETING":
             raise errors.state_machine_deleting(machine.arn)
         if name is None:
-            name = random_uuid(self._cloud.entropy)
+            name = make_uuid(self._cloud.entropy)
         else:
             check_name(name)
         text = "{}" if text is None else text
@@ -223,7 +223,7 @@ class Executions:
     def _arn(self, machine: Machine, name: str) -> str:
         if machine.type == "STANDARD":
             return self._cloud.arn("states", f"execution:{machine.name}:{name}")
-        unique = random_uuid(self._cloud.entropy)
+        unique = make_uuid(self._cloud.entropy)
         return self._cloud.arn("states", f"express:{machine.name}:{name}:{unique}")
 
     def _execution(self, started_of: Reference, arn: str, name: str, value: JSON) -> Execution:

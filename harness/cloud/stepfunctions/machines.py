@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.asl import StateMachine
+from harness.asl.values import make_uuid
 from harness.cloud.errors import ServiceError
 from harness.cloud.service import CloudContext
 from harness.cloud.stepfunctions import errors
@@ -18,7 +19,6 @@ from harness.cloud.stepfunctions.names import (
     check_name,
     check_role_arn,
     parse_machine_arn,
-    random_uuid,
 )
 from harness.cloud.stepfunctions.settings import Settings, encryption_of, logging_of, tracing_of, warn_of_key
 from harness.cloud.stepfunctions.tags import merge
@@ -260,7 +260,7 @@ class Machines:
             changes["machine"] = compile_definition(definition, machine_type, self._integrations)
         if before is None:
             return Revision(id="", **changes)
-        return replace(before, id=random_uuid(self._cloud.entropy), **changes)
+        return replace(before, id=make_uuid(self._cloud.entropy), **changes)
 
     def _warn(self, machine: Machine) -> None:
         """Say what of a machine's settings has no effect here."""

@@ -10,11 +10,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from harness.asl import Event
-from harness.asl.map_run import Child, MapRun
-from harness.asl.map_services import Caller as Execution
-from harness.asl.map_services import MapServices, ObjectPage, StorageError
+from harness.asl.maps.run import Child, MapRun
+from harness.asl.maps.services import Caller as Execution
+from harness.asl.maps.services import MapServices, ObjectPage, StorageError
 from harness.asl.tasks import JSON
-from harness.asl.values import json_text
+from harness.asl.values import json_text, make_uuid
 from harness.cloud.errors import ServiceError
 from harness.cloud.service import Caller, CloudContext
 from harness.cloud.stepfunctions import errors
@@ -22,7 +22,7 @@ from harness.cloud.stepfunctions.executions import Record
 from harness.cloud.stepfunctions.integrations.base import java_error
 from harness.cloud.stepfunctions.logs import log_writer
 from harness.cloud.stepfunctions.machines import Reference
-from harness.cloud.stepfunctions.names import check_map_run_arn, random_uuid
+from harness.cloud.stepfunctions.names import check_map_run_arn
 
 __all__ = ["ChildRecord", "KeptRun", "MapRuns"]
 
@@ -180,7 +180,7 @@ class _Services:
         try:
             return await self._cloud.call("s3", operation, params, caller=who)
         except ServiceError as error:
-            request_id = random_uuid(self._cloud.entropy)
+            request_id = make_uuid(self._cloud.entropy)
             raise StorageError(java_error("Amazon S3", error, request_id, version=1)) from error
 
     def later(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:

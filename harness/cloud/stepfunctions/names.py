@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import random
 import re
-import uuid
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +22,6 @@ __all__ = [
     "parse_execution_arn",
     "parse_machine_arn",
     "random_token",
-    "random_uuid",
     "resource_kind",
 ]
 
@@ -34,11 +32,6 @@ _FORBIDDEN = re.compile(
 )
 _PREFIX = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+")
-
-
-def random_uuid(entropy: random.Random) -> str:
-    """A version 4 UUID from the injected source of ids."""
-    return str(uuid.UUID(int=entropy.getrandbits(128), version=4))
 
 
 def random_token(entropy: random.Random) -> str:

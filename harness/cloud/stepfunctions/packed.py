@@ -2,7 +2,7 @@
 
 The events of an execution hold the data that went through it, as Python objects: an execution of some 15
 calls takes about 45 kB. Packed it takes a tenth of that. What was run last stays as it is, for it is what
-somebody will look at; the rest is packed, one execution for each that ends.
+somebody will look at; the rest is packed, the oldest first, as others end.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PackedHistory", "Packer"]
 
-LEFT: Final = 1000
-"""Finished executions whose histories are left as they are."""
+LEFT: Final = 250_000
+"""Events of finished executions that are left as they are: 150 MiB at the most, as long as they hold no large
+data."""
 LEVEL: Final = 1
 """Of the compression: the quickest; more would save little, for the events are short and alike."""
 
@@ -55,11 +56,14 @@ class Packer:
 
     def __init__(self) -> None:
         self._left: deque[Record] = deque()
+        self._events = 0
 
     def ended(self, record: Record) -> None:
         """Take note of an execution that is over for good."""
         self._left.append(record)
-        if len(self._left) > LEFT:
+        self._events += len(record.history)
+        while self._events > LEFT:
             oldest = self._left.popleft()
+            self._events -= len(oldest.history)
             if isinstance(oldest.history, History):
                 oldest.history = PackedHistory(oldest.history)

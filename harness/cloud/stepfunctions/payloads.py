@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from harness.asl.tasks import JSON
-from harness.asl.values import PAYLOAD_LIMIT
+from harness.asl.values import PAYLOAD_LIMIT, parse_json
 from harness.cloud.stepfunctions import errors
 
 __all__ = ["parse_payload"]
@@ -28,10 +26,6 @@ def parse_payload(member: str, text: str) -> JSON:
             f"Member must have length less than or equal to {PAYLOAD_LIMIT}"
         )
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return parse_json(text)
     except RecursionError as error:
         raise ValueError("the JSON is nested too deeply") from error
-
-
-def _no_constant(name: str) -> JSON:
-    raise ValueError(f"{name} is not JSON")

@@ -1,7 +1,7 @@
 """TestState: what may be asked of it, and how it answers.
 
 Which members of a request go together is said in AWS's developer guide ("Testing state machines with
-TestState API"). The interpreter's part is `harness.asl.trial`.
+TestState API"). The interpreter's part is `harness.asl.trials.trial`.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from harness.asl.distributed import DistributedMap
 from harness.asl.errors import StatesError
-from harness.asl.item_reader import ItemReader
-from harness.asl.map import Item, MapState
-from harness.asl.mocks import Mock, UnfitMock
+from harness.asl.maps.distributed import DistributedMap
+from harness.asl.maps.map import Item, MapState
+from harness.asl.maps.reader import ItemReader
 from harness.asl.parallel import Parallel
 from harness.asl.state import State
 from harness.asl.task import Task
 from harness.asl.tasks import JSON
-from harness.asl.trial import Setting, Verdict, try_state
-from harness.asl.under_test import StateUnderTest
-from harness.asl.values import MISSING, json_text, timestamp_text
+from harness.asl.trials.mocks import Mock, UnfitMock
+from harness.asl.trials.trial import Setting, Verdict, try_state
+from harness.asl.trials.under_test import StateUnderTest
+from harness.asl.values import MISSING, json_text, make_uuid, timestamp_text
 from harness.cloud.errors import ServiceError
 from harness.cloud.service import CloudContext
 from harness.cloud.stepfunctions import errors
 from harness.cloud.stepfunctions.definitions import check_state, compile_state
 from harness.cloud.stepfunctions.integrations import Integrations
 from harness.cloud.stepfunctions.mocks import Mode, problem_with
-from harness.cloud.stepfunctions.names import check_role_arn, random_uuid
+from harness.cloud.stepfunctions.names import check_role_arn
 from harness.cloud.stepfunctions.payloads import parse_payload
 
 __all__ = ["run_trial"]
@@ -280,10 +280,10 @@ def _check_context(value: JSON, expected: JSON = _CONTEXT, place: str = "Context
 
 def _context(cloud: CloudContext, value: JSON, role: str | None) -> dict[str, JSON]:
     """What the context object says of an execution that never was."""
-    machine, name = random_uuid(cloud.entropy), random_uuid(cloud.entropy)
+    machine, name = make_uuid(cloud.entropy), make_uuid(cloud.entropy)
     return {
         "Execution": {
-            "Id": cloud.arn("states", f"express:{machine}:{name}:{random_uuid(cloud.entropy)}"),
+            "Id": cloud.arn("states", f"express:{machine}:{name}:{make_uuid(cloud.entropy)}"),
             "Input": value,
             "Name": name,
             **({} if role is None else {"RoleArn": role}),

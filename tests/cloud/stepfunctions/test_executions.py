@@ -128,6 +128,16 @@ def test_start_is_idempotent_while_it_runs() -> None:
         ({"name": "a/b"}, "InvalidName", "Invalid Name: 'a/b'"),
         ({"input": "{"}, "InvalidExecutionInput", "Invalid State Machine Execution Input: '"),
         ({"input": "NaN"}, "InvalidExecutionInput", "Invalid State Machine Execution Input: '"),
+        (
+            {"input": "1e400"},
+            "InvalidExecutionInput",
+            "Invalid State Machine Execution Input: 'the number 1e400 is out of range'",
+        ),
+        (
+            {"input": "9" * 5000},
+            "InvalidExecutionInput",
+            "Invalid State Machine Execution Input: 'a number has too many digits'",
+        ),
         ({"input": ""}, "InvalidExecutionInput", "Invalid State Machine Execution Input: '"),
         (
             {"input": '"' + "é" * 131072 + '"'},

@@ -174,6 +174,24 @@ def test_what_aws_does_not_recognize(action: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("region", "account", "here"),
+    [
+        ("us-east-1", "123456789012", True),
+        ("us-east-1", "", True),
+        ("eu-west-1", "", False),
+        ("", "999999999999", False),
+    ],
+)
+def test_a_resource_that_names_where_it_is(region: str, account: str, here: bool) -> None:
+    arn = f"arn:aws:states:{region}:{account}:sqs:sendMessage"
+    if here:
+        assert check(FakeCloud(), arn) == []
+        return
+    with pytest.raises(Refused, match="is not available in this region"):
+        check(FakeCloud(), arn)
+
+
 UNSUPPORTED = {
     "apigateway:invoke": "the local API Gateway keeps APIs but serves none",
     "athena:startQueryExecution.sync": "the local Athena keeps records but runs nothing",

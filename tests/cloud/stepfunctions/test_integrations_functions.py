@@ -190,7 +190,7 @@ def test_a_function_that_never_answered() -> None:
     assert (error.error, error.cause) == ("Lambda.SdkClientException", "Unable to execute HTTP request")
 
 
-@pytest.mark.parametrize("answer", [b'{"score": NaN}', b"Infinity", b"{"])
+@pytest.mark.parametrize("answer", [b'{"score": NaN}', b"Infinity", b"1e400", b"9" * 5000, b"{"])
 @pytest.mark.parametrize("arn", [FUNCTION, INVOKE])
 def test_an_answer_that_is_not_json(arn: str, answer: bytes) -> None:
     cloud = FakeCloud()

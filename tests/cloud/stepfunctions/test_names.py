@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from harness.asl.values import make_uuid
 from harness.cloud.errors import ServiceError
 from harness.cloud.stepfunctions.names import (
     ExecutionArn,
@@ -16,7 +17,6 @@ from harness.cloud.stepfunctions.names import (
     machine_name,
     parse_execution_arn,
     parse_machine_arn,
-    random_uuid,
     resource_kind,
 )
 from harness.cloud.stepfunctions.pagination import DEFAULT_PAGE, page
@@ -111,9 +111,9 @@ def test_role_arns() -> None:
 
 
 def test_uuids_come_from_the_injected_source() -> None:
-    assert random_uuid(random.Random(1)) == random_uuid(random.Random(1))
-    assert random_uuid(random.Random(1)) != random_uuid(random.Random(2))
-    assert random_uuid(random.Random(1))[14] == "4"
+    assert make_uuid(random.Random(1)) == make_uuid(random.Random(1))
+    assert make_uuid(random.Random(1)) != make_uuid(random.Random(2))
+    assert make_uuid(random.Random(1))[14] == "4"
 
 
 def pages(items: list[int], limit: int, **options: object) -> list[list[int]]:

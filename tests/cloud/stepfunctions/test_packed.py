@@ -18,7 +18,7 @@ PASS = json.dumps(
 
 
 def test_a_packed_history_reads_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "LEFT", 1)
+    monkeypatch.setattr(packed, "LEFT", 4)
 
     async def main() -> None:
         api = Api()

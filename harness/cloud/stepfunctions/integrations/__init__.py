@@ -92,6 +92,9 @@ class Integrations:
             case "function" | "activity":  # whether it is there is seen when it is called, as on AWS
                 return []
             case "service":
+                region, account = resource.arn.split(":", 5)[3:5]  # left out, as a rule
+                if region not in ("", self._cloud.region) or account not in ("", self._cloud.account):
+                    raise unrecognized(resource)
                 integration = self._find(resource)
                 if resource.pattern not in integration.patterns:
                     raise unrecognized(resource)

@@ -11,11 +11,10 @@ from typing import Any, Literal
 
 from harness.asl.jsonata import expression_in
 from harness.asl.tasks import JSON, Pattern, TaskError, TaskRequest
-from harness.asl.values import json_text
+from harness.asl.values import json_text, make_uuid
 from harness.cloud.errors import ServiceError
 from harness.cloud.service import Caller, CloudContext
 from harness.cloud.stepfunctions.integrations.shapes import Api, Dialect
-from harness.cloud.stepfunctions.names import random_uuid
 
 __all__ = [
     "CALLBACK",
@@ -129,7 +128,7 @@ def http_metadata(
 
     There is no wire here, so the headers are those AWS sends, with a made-up request id.
     """
-    request_id = random_uuid(entropy)
+    request_id = make_uuid(entropy)
     shown = {
         "Connection": "keep-alive",
         "Content-Length": _digits(length),
@@ -235,7 +234,7 @@ class ServiceCall(Integration):
         """How the state fails of a refused call."""
         if error.code == _NO_ANSWER:
             return TaskError(f"{self.label}.{_NO_ANSWER}", error.message, stage)
-        name, cause = self.describe_error(error, random_uuid(self.cloud.entropy))
+        name, cause = self.describe_error(error, make_uuid(self.cloud.entropy))
         return TaskError(name, cause, stage)
 
     @abstractmethod

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from harness.asl.tasks import JSON, TaskError, TaskRequest
-from harness.asl.values import json_text
+from harness.asl.values import json_text, parse_json
 from harness.cloud.errors import ServiceError
 from harness.cloud.service import CloudContext
 from harness.cloud.stepfunctions.integrations.base import (
@@ -112,13 +112,9 @@ def _parse(answer: bytes) -> JSON:
         TaskError: States.Runtime, it is not JSON: Python writes NaN and Infinity, which no state can hold.
     """
     try:
-        return json.loads(answer, parse_constant=_refuse_constant)
-    except ValueError as error:
+        return parse_json(answer)
+    except (ValueError, RecursionError) as error:
         raise TaskError("States.Runtime", f"The function's answer is not valid JSON: {error}") from error
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 @lru_cache(maxsize=64)

@@ -3,8 +3,8 @@
 It is what SageMaker sends in its EventBridge event, and differs from the Describe response:
 
 * times are milliseconds since the epoch;
-* flags, counters, empty texts and the billed time are left out, and a tuning job tells of its best training job only the
-  name;
+* flags, counters, empty texts and the billed time are left out, and a tuning job tells of its best training
+  job only the name;
 * enum values that were in the request are in UPPER_SNAKE_CASE for training and processing jobs, and as in the
   request for tuning jobs; those that tell a state are never changed.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.asl.references import variable_references
 from harness.cloud.service import Request
 from harness.cloud.stepfunctions import errors
 from harness.cloud.stepfunctions.logs import check_log_group
@@ -54,6 +55,8 @@ class MachineOperations(Operations):
             answer["revisionId"] = revision.id
         if version is not None and version.description is not None:
             answer["description"] = version.description
+        if references := variable_references(revision.machine.definition):
+            answer["variableReferences"] = references
         return without_definition(answer, request)
 
     async def list_state_machines(self, request: Request) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from harness.asl.map_run import ChildStatus, MapRun
+from harness.asl.maps.run import ChildStatus, MapRun
 from harness.cloud.service import Request
 from harness.cloud.stepfunctions import errors
 from harness.cloud.stepfunctions.operations.base import Answer, Operations, listed, moment
