@@ -27,7 +27,7 @@ from harness.cli.common import (
     reap,
     run_async,
 )
-from harness.errors import EnvironmentFault
+from harness.errors import EnvironmentFault, SettingsError
 
 if TYPE_CHECKING:
     from harness.targets.standing import StandingCloud
@@ -47,6 +47,12 @@ class ClockChoice(StrEnum):
 @command
 def up(
     project: ProjectOption = None,
+    empty: Annotated[
+        bool,
+        typer.Option(
+            "--empty", help="A cloud with nothing deployed; it needs no project. Not with --detach."
+        ),
+    ] = False,
     detach: Annotated[
         bool,
         typer.Option("--detach", "-d", help="Return once the cloud answers; it stays in the background."),
@@ -67,19 +73,39 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Keep a local cloud with the project deployed, for repeated runs and for AWS tools, until Ctrl-C."""
+    number = PORT if port is None else port
+    kind = clock or ClockChoice.skip
+
+    def show(cloud: StandingCloud) -> None:
+        _show(cloud, as_json)
+
+    if empty:
+        _refuse_with_empty(project, detach)
+        run_async(lambda: _serve_empty(number, kind, show))
+        return
     root = find_root(project)
     reap(root)
     if detach:
         _detach(root, port, clock, as_json)
     else:
-        run_async(
-            lambda: _serve(
-                root,
-                PORT if port is None else port,
-                clock or ClockChoice.skip,
-                lambda cloud: _show(cloud, as_json),
-                quiet=as_json,
-            )
+        run_async(lambda: _serve(root, number, kind, show, quiet=as_json))
+
+
+def _refuse_with_empty(project: Path | None, detach: bool) -> None:
+    """Refuse what makes no sense together with --empty.
+
+    Raises:
+        SettingsError: Naming the option.
+    """
+    if project is not None:
+        raise SettingsError(
+            "--empty deploys nothing, so it takes no --project",
+            hint="leave out one of them; to deploy the project: harness up --project FOLDER",
+        )
+    if detach:
+        raise SettingsError(
+            "--empty belongs to no project, so nothing could find it again: it takes no --detach",
+            hint="let the shell do it, and end it with kill: harness up --empty &",
         )
 
 
@@ -115,6 +141,36 @@ async def _serve(
             announce(root, cloud)
             ready(cloud)
             await asyncio.Event().wait()  # until a signal
+
+
+async def _serve_empty(port: int, clock: ClockChoice, ready: Callable[[StandingCloud], None]) -> None:
+    """Serve a cloud that has neither images nor a container runtime: no job can name an image."""
+    import harness
+    from harness.clock import RealClock, SkippingClock
+    from harness.cloud import Cloud
+    from harness.targets.standing import StandingCloud
+
+    def released(message: str) -> None:
+        typer.echo(message, err=True)
+
+    timing = RealClock() if clock == "real" else SkippingClock(drift=True, on_release=released)
+    cloud = Cloud(clock=timing)
+    await cloud.start(port)
+    try:
+        ready(
+            StandingCloud(
+                endpoint=cloud.endpoint_url,
+                pid=os.getpid(),
+                region=cloud.region,
+                account=cloud.account,
+                version=harness.__version__,
+                clock=clock.value,
+                containers="none",
+            )
+        )
+        await asyncio.Event().wait()  # until a signal
+    finally:
+        await cloud.stop()
 
 
 def _detach(root: Path, port: int | None, clock: ClockChoice | None, as_json: bool) -> None:
@@ -169,7 +225,5 @@ def _show(cloud: StandingCloud, as_json: bool) -> None:
         document = {"endpoint": cloud.endpoint, "pid": cloud.pid, "environment": environment}
         typer.echo(json.dumps(document, indent=1))
         return
-    out = console()
-    out.print(f"local cloud at {cloud.endpoint}", style="bold")
-    exports = " ".join(f"{name}={value}" for name, value in environment.items())
-    out.print(f"export {exports}", soft_wrap=True)
+    typer.secho(f"local cloud at {cloud.endpoint}", bold=True)
+    typer.echo("export " + " ".join(f"{name}={value}" for name, value in environment.items()))
