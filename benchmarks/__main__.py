@@ -11,7 +11,9 @@ import benchmarks
 
 def main() -> None:
     known = sorted(
-        module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__"
+        module.name
+        for module in pkgutil.iter_modules(benchmarks.__path__)
+        if module.name != "__main__" and not module.ispkg
     )
     wanted = sys.argv[1:] or known
     if unknown := [name for name in wanted if name not in known]:

@@ -1,0 +1,1 @@
+"""What `benchmarks.engine` compares, how it is installed and started, and what it is given to do."""
