@@ -79,7 +79,9 @@ def test_refuses_a_link_that_leads_out_and_keeps_one_that_does_not(store: Packag
     assert (folder / "lib/link.so").read_text() == "so"
 
 
-@pytest.mark.parametrize("content", [b"", b"not a zip", zipped(("a", "b"))[:-10]])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a zip", zipped(("a", "b"))[:-10]], ids=["empty", "text", "cut short"]
+)
 def test_refuses_what_is_not_an_archive(store: PackageStore, content: bytes) -> None:
     with pytest.raises(ServiceError, match="Could not unzip uploaded file"):
         store.add(content)
