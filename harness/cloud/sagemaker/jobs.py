@@ -22,7 +22,8 @@ from typing import Any, Generic, TypeVar
 from harness.clock import Clock
 from harness.cloud.errors import ServiceError
 from harness.cloud.faults import JobFault
-from harness.cloud.sagemaker.records import moment
+from harness.cloud.sagemaker.records import Listing, moment
+from harness.cloud.sagemaker.validation import invalid
 from harness.cloud.service import CloudContext
 from harness.containers.contract import FAILURE_LIMIT
 from harness.containers.runtime import ContainerSpec, Output
@@ -30,6 +31,7 @@ from harness.containers.runtime import ContainerSpec, Output
 __all__ = [
     "INTERNAL_ERROR",
     "STOP_GRACE",
+    "BatchJobs",
     "Job",
     "Jobs",
     "LogStream",
@@ -172,6 +174,59 @@ class Jobs(Generic[J]):
     def sweep(self, folder: Path) -> None:
         """Delete a job's folder, in the background."""
         self.cloud.spawn(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True), f"delete {folder}")
+
+
+class BatchJobs(Jobs[J]):
+    """Jobs of a kind whose Describe, List and Stop are answered alike: transform and processing jobs.
+
+    Args:
+        cloud: Where they run.
+        kind: See `Jobs`.
+        group: See `Jobs`.
+        listing: Their List operation.
+        description: The Describe response of a job.
+    """
+
+    def __init__(
+        self,
+        cloud: CloudContext,
+        *,
+        kind: str,
+        group: str,
+        listing: Listing,
+        description: Callable[[J], dict[str, Any]],
+    ) -> None:
+        super().__init__(cloud, kind=kind, group=group)
+        self._listing = listing
+        self._description = description
+
+    def describe(self, name: str) -> dict[str, Any]:
+        job = self.jobs.get(name)
+        if job is None:
+            raise invalid(f"Could not find requested job with name: {name}")
+        return self._description(job)
+
+    def list(self, params: dict[str, Any]) -> dict[str, Any]:
+        """One page of the list.
+
+        Raises:
+            ServiceError: ValidationException.
+        """
+        return self._listing.page(self.jobs.values(), params)
+
+    def stop(self, name: str) -> None:
+        """Stop a job; returns before it ends.
+
+        Raises:
+            ServiceError: ValidationException.
+        """
+        job = self.jobs.get(name)
+        if job is None:
+            raise invalid(f"Could not find job to update with name: {name}")
+        if job.status != "InProgress":
+            raise invalid(f"The request was rejected because the {self.kind} job is in status {job.status}.")
+        job.stop()
+        self.announce(job)
 
 
 async def pause(clock: Clock, until: float, interrupt: asyncio.Event) -> None:

@@ -9,7 +9,7 @@ from harness.cloud.errors import ServiceError
 from harness.cloud.faults import JobFault
 from harness.cloud.sagemaker.data import require_objects
 from harness.cloud.sagemaker.images import processing_image
-from harness.cloud.sagemaker.jobs import Jobs, times
+from harness.cloud.sagemaker.jobs import BatchJobs, times
 from harness.cloud.sagemaker.processing_run import ProcessingJob, ProcessingRun
 from harness.cloud.sagemaker.records import Listing, Tags
 from harness.cloud.sagemaker.validation import invalid, null, one_of, only, parse_s3, unsupported
@@ -49,13 +49,18 @@ SUPPORTED = (
 )
 
 
-class ProcessingJobs(Jobs[ProcessingJob]):
+class ProcessingJobs(BatchJobs[ProcessingJob]):
     """CreateProcessingJob, DescribeProcessingJob, ListProcessingJobs, StopProcessingJob."""
 
     def __init__(self, cloud: CloudContext, tags: Tags) -> None:
-        super().__init__(cloud, kind="processing", group="/aws/sagemaker/ProcessingJobs")
+        super().__init__(
+            cloud,
+            kind="processing",
+            group="/aws/sagemaker/ProcessingJobs",
+            listing=Listing("ProcessingJobSummaries", _summary, descending=False),
+            description=_description,
+        )
         self._tags = tags
-        self._listing = Listing("ProcessingJobSummaries", _summary, descending=False)
 
     def create(self, params: dict[str, Any]) -> dict[str, Any]:
         """Start a job.
@@ -94,39 +99,6 @@ class ProcessingJobs(Jobs[ProcessingJob]):
         self._tags.start(arn, params.get("Tags", ()))
         self.launch(job, ProcessingRun(self, job, image).live)
         return {"ProcessingJobArn": arn}
-
-    def describe(self, name: str) -> dict[str, Any]:
-        """DescribeProcessingJob.
-
-        Raises:
-            ServiceError: ValidationException.
-        """
-        job = self.jobs.get(name)
-        if job is None:
-            raise invalid(f"Could not find requested job with name: {name}")
-        return _description(job)
-
-    def list(self, params: dict[str, Any]) -> dict[str, Any]:
-        """ListProcessingJobs.
-
-        Raises:
-            ServiceError: ValidationException.
-        """
-        return self._listing.page(self.jobs.values(), params)
-
-    def stop(self, name: str) -> None:
-        """StopProcessingJob: returns before the job ends.
-
-        Raises:
-            ServiceError: ValidationException.
-        """
-        job = self.jobs.get(name)
-        if job is None:
-            raise invalid(f"Could not find job to update with name: {name}")
-        if job.status != "InProgress":
-            raise invalid(f"The request was rejected because the processing job is in status {job.status}.")
-        job.stop()
-        self.announce(job)
 
 
 def _check(params: dict[str, Any]) -> None:

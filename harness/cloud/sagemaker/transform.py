@@ -8,7 +8,7 @@ from harness.cloud.errors import ServiceError
 from harness.cloud.faults import JobFault
 from harness.cloud.sagemaker.data import require_objects
 from harness.cloud.sagemaker.images import require_model_image
-from harness.cloud.sagemaker.jobs import Jobs, times
+from harness.cloud.sagemaker.jobs import BatchJobs, times
 from harness.cloud.sagemaker.models import Models
 from harness.cloud.sagemaker.records import Listing, Tags, moment
 from harness.cloud.sagemaker.transform_run import TransformJob, TransformRun
@@ -46,15 +46,20 @@ SUPPORTED = (
 )
 
 
-class TransformJobs(Jobs[TransformJob]):
+class TransformJobs(BatchJobs[TransformJob]):
     """CreateTransformJob, DescribeTransformJob, ListTransformJobs, StopTransformJob."""
 
     def __init__(self, cloud: CloudContext, models: Models, tags: Tags, *, startup_limit: float) -> None:
-        super().__init__(cloud, kind="transform", group="/aws/sagemaker/TransformJobs")
+        super().__init__(
+            cloud,
+            kind="transform",
+            group="/aws/sagemaker/TransformJobs",
+            listing=Listing("TransformJobSummaries", _summary, descending=True),
+            description=_description,
+        )
         self._models = models
         self._tags = tags
         self._startup_limit = startup_limit
-        self._listing = Listing("TransformJobSummaries", _summary, descending=True)
 
     def create(self, params: dict[str, Any]) -> dict[str, Any]:
         """Start a job.
@@ -93,39 +98,6 @@ class TransformJobs(Jobs[TransformJob]):
         self._tags.start(arn, params.get("Tags", ()))
         self.launch(job, TransformRun(self, job, model, image, startup_limit=self._startup_limit).live)
         return {"TransformJobArn": arn}
-
-    def describe(self, name: str) -> dict[str, Any]:
-        """DescribeTransformJob.
-
-        Raises:
-            ServiceError: ValidationException.
-        """
-        job = self.jobs.get(name)
-        if job is None:
-            raise invalid(f"Could not find requested job with name: {name}")
-        return _description(job)
-
-    def list(self, params: dict[str, Any]) -> dict[str, Any]:
-        """ListTransformJobs.
-
-        Raises:
-            ServiceError: ValidationException.
-        """
-        return self._listing.page(self.jobs.values(), params)
-
-    def stop(self, name: str) -> None:
-        """StopTransformJob: returns before the job ends.
-
-        Raises:
-            ServiceError: ValidationException.
-        """
-        job = self.jobs.get(name)
-        if job is None:
-            raise invalid(f"Could not find job to update with name: {name}")
-        if job.status != "InProgress":
-            raise invalid(f"The request was rejected because the transform job is in status {job.status}.")
-        job.stop()
-        self.announce(job)
 
 
 def _check(params: dict[str, Any]) -> None:
