@@ -2,7 +2,7 @@
 
 The language is that of the reference implementation, jsonata 2.0.6 (https://docs.jsonata.org), which AWS
 runs. `parser` makes a tree of a text (`lexer`, `ast`, `signature`), `evaluator` walks it (`steps`, `calls`,
-`operators`, `values`), `library` has the functions (`strings`, `numbers`, `arrays`, `integers`, `datetimes`,
+`operators`, `values`), `builtin` has the functions (`strings`, `numbers`, `arrays`, `integers`, `datetimes`,
 `format_number`), `budget` the bounds. `expression` is what the states use.
 """
 

@@ -16,9 +16,9 @@ from harness.asl.errors import QueryFault
 from harness.asl.jsonata.ast import Node
 from harness.asl.jsonata.base import Frame
 from harness.asl.jsonata.budget import Budget
+from harness.asl.jsonata.builtin import LIBRARY
 from harness.asl.jsonata.errors import Failure, InternalError, JsonataError
 from harness.asl.jsonata.evaluator import Evaluator
-from harness.asl.jsonata.library import LIBRARY
 from harness.asl.jsonata.parser import parse
 from harness.asl.jsonata.values import Function, number_text
 from harness.asl.regex import RegexError

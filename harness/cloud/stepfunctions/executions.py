@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from harness.asl import Event, Execution, History, Outcome
+from harness.asl import Execution, History, Outcome
 from harness.asl.tasks import JSON, TaskRunner
 from harness.asl.values import json_text, make_uuid, timestamp_text
 from harness.cloud.service import CloudContext
 from harness.cloud.stepfunctions import errors
-from harness.cloud.stepfunctions.logs import log_writer
+from harness.cloud.stepfunctions.logs import observer
 from harness.cloud.stepfunctions.machines import Machine, Reference, Revision
 from harness.cloud.stepfunctions.names import check_name, parse_execution_arn
 from harness.cloud.stepfunctions.packed import PackedHistory, Packer
@@ -228,19 +228,10 @@ class Executions:
 
     def _execution(self, started_of: Reference, arn: str, name: str, value: JSON) -> Execution:
         machine, revision = started_of.machine, started_of.revision
-        events = self._cloud.events
 
         def redrives() -> int:
             record = self._by_arn.get(arn)
             return 0 if record is None else record.redrives
-
-        log = log_writer(self._cloud, revision.logging, machine.name, arn, redrives)
-
-        def on_event(event: Event) -> None:
-            if events.wanted:
-                events.publish("history", arn, event=event.as_dict())
-            if log is not None:
-                log(event)
 
         return Execution(
             revision.machine,
@@ -257,7 +248,7 @@ class Executions:
             clock=self._cloud.clock,
             tasks=self._tasks,
             entropy=self._cloud.entropy,
-            on_event=on_event,
+            on_event=observer(self._cloud, started_of, arn, redrives),
             region=self._cloud.region,
             maps=self._map_runs.serving(started_of),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.asl import Event
 from harness.asl.values import json_text
@@ -12,7 +12,10 @@ from harness.cloud.errors import ServiceError
 from harness.cloud.service import CloudContext
 from harness.cloud.stepfunctions.settings import Settings, log_group
 
-__all__ = ["check_log_group", "log_writer"]
+if TYPE_CHECKING:
+    from harness.cloud.stepfunctions.machines import Reference
+
+__all__ = ["check_log_group", "log_writer", "observer"]
 
 _FATAL: Final = frozenset({"ExecutionAborted", "ExecutionFailed", "ExecutionTimedOut"})
 _DATA: Final = ("input", "output", "parameters", "assignedVariables")
@@ -94,6 +97,30 @@ def log_writer(
         cloud.log(group, stream, [text])
 
     return write
+
+
+def observer(
+    cloud: CloudContext, started_of: Reference, execution_arn: str, redrives: Callable[[], int]
+) -> Callable[[Event], None]:
+    """What is to be called with each event of an execution: it publishes the event, and logs it.
+
+    Args:
+        cloud: Where it is published and logged.
+        started_of: What the execution was started of.
+        execution_arn: Its ARN.
+        redrives: How often it has been redriven so far.
+    """
+    events = cloud.events
+    logging = started_of.revision.logging
+    log = log_writer(cloud, logging, started_of.machine.name, execution_arn, redrives)
+
+    def on_event(event: Event) -> None:
+        if events.wanted:
+            events.publish("history", execution_arn, event=event.as_dict())
+        if log is not None:
+            log(event)
+
+    return on_event
 
 
 def _without_data(details: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from harness.cloud.service import Caller, CloudContext
 from harness.cloud.stepfunctions import errors
 from harness.cloud.stepfunctions.executions import Record
 from harness.cloud.stepfunctions.integrations.base import java_error
-from harness.cloud.stepfunctions.logs import log_writer
+from harness.cloud.stepfunctions.logs import observer
 from harness.cloud.stepfunctions.machines import Reference
 from harness.cloud.stepfunctions.names import check_map_run_arn
 
@@ -198,23 +198,11 @@ class _Services:
                 record.wait_for_redrive()
 
     def watch(self, run: MapRun, child: Child) -> Callable[[Event], object] | None:
-        arn = child.arn
-        events = self._cloud.events
-        machine, revision = self._started_of.machine, self._started_of.revision
-
         def redrives() -> int:
-            record = self._runs.child(arn)
+            record = self._runs.child(child.arn)
             return 0 if record is None else record.redrives
 
-        log = log_writer(self._cloud, revision.logging, machine.name, arn, redrives)
-
-        def on_event(event: Event) -> None:
-            if events.wanted:
-                events.publish("history", arn, event=event.as_dict())
-            if log is not None:
-                log(event)
-
-        return on_event
+        return observer(self._cloud, self._started_of, child.arn, redrives)
 
     def child_started(self, run: MapRun, child: Child) -> None:
         record, now = self._runs.child(child.arn), self._cloud.clock.now()

@@ -12,9 +12,9 @@ import pytest
 
 from harness.asl.jsonata.base import Frame
 from harness.asl.jsonata.budget import Budget
+from harness.asl.jsonata.builtin import LIBRARY
 from harness.asl.jsonata.errors import JsonataError
 from harness.asl.jsonata.evaluator import Evaluator
-from harness.asl.jsonata.library import LIBRARY
 from harness.asl.jsonata.parser import parse
 from harness.asl.jsonata.values import MISSING, Function, number_text
 from harness.asl.regex import RegexError
