@@ -198,7 +198,7 @@ class Cloud:
             if "_threads" in self.__dict__:
                 self._threads.shutdown(wait=False, cancel_futures=True)
             if "folder" in self.__dict__:
-                shutil.rmtree(self.folder, ignore_errors=True)
+                _delete(self.folder)
             self._server = None
             Cloud._running = None
 
@@ -433,6 +433,15 @@ class Cloud:
                     seconds=time.perf_counter() - started,
                     fault=record.fault,
                 )
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder in which threads that cannot be cancelled may still be deleting, too: where one takes
+    away what the other was about to, a folder is left standing."""
+    for _ in range(3):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
 
 
 _NOT_OPERATIONS = frozenset({"close"})
