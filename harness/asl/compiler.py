@@ -63,14 +63,12 @@ class Compiler:
         express: Whether it is for an EXPRESS state machine.
 
     Attributes:
-        resources: (location, resource) of every Task state, in the order of the definition.
         timeout: TimeoutSeconds of the machine.
         language: Query language of the machine.
     """
 
     def __init__(self, *, express: bool) -> None:
         self._express = express
-        self.resources: list[tuple[str, Resource]] = []
         self.timeout: float | None = None
         self.language: Language = JSONPATH
         self._names: set[str] = set()
@@ -285,7 +283,6 @@ class Compiler:
             return None
         if self._express:
             self._check_express(resource, fields.place / "Resource")
-        self.resources.append((fields.place.location, resource))
         return Task(name, flow, policy, resource, timeout, heartbeat, credentials)
 
     def _credentials(self, fields: Fields) -> Template | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,7 @@ from harness.asl.compiler import Compiler
 from harness.asl.diagnostics import INVALID_JSON_DESCRIPTION, Diagnostic, InvalidDefinition, Place
 from harness.asl.schema import Language
 from harness.asl.state import State
-from harness.asl.tasks import JSON, Resource
+from harness.asl.tasks import JSON
 from harness.asl.values import parse_json
 
 __all__ = ["StateMachine", "WorkflowType", "load", "parse", "validate"]
@@ -37,12 +37,6 @@ class StateMachine:
     timeout: float | None
     query_language: Language
     warnings: tuple[Diagnostic, ...]
-    _resources: tuple[tuple[str, Resource], ...]
-
-    def resources(self) -> Iterator[tuple[str, Resource]]:
-        """(location, such as ``/States/Train``; resource) of every Task state, also of those inside branches
-        and item processors."""
-        return iter(self._resources)
 
 
 def load(definition: str | Mapping[str, JSON], *, workflow_type: WorkflowType = "STANDARD") -> StateMachine:
@@ -92,7 +86,6 @@ def _compile(
         compiler.timeout,
         compiler.language,
         tuple(findings),
-        tuple(compiler.resources),
     )
     return machine, findings
 

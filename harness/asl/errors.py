@@ -10,13 +10,11 @@ from __future__ import annotations
 __all__ = ["Fault", "QueryFault", "StatesError"]
 
 ALL = "States.ALL"
-BRANCH_FAILED = "States.BranchFailed"
 DATA_LIMIT_EXCEEDED = "States.DataLimitExceeded"
 EXCEED_TOLERATED_FAILURE_THRESHOLD = "States.ExceedToleratedFailureThreshold"
 HEARTBEAT_TIMEOUT = "States.HeartbeatTimeout"
 INTRINSIC_FAILURE = "States.IntrinsicFailure"
 ITEM_READER_FAILED = "States.ItemReaderFailed"
-PARAMETER_PATH_FAILURE = "States.ParameterPathFailure"
 QUERY_EVALUATION_ERROR = "States.QueryEvaluationError"
 RESULT_PATH_MATCH_FAILURE = "States.ResultPathMatchFailure"
 RESULT_WRITER_FAILED = "States.ResultWriterFailed"

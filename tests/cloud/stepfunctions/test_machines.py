@@ -362,3 +362,24 @@ def test_settings_without_effect_are_said() -> None:
         assert said == [("warning", "X-Ray tracing is enabled, but nothing is traced locally")]
 
     run(main())
+
+
+def test_the_variables_that_states_refer_to() -> None:
+    inner = {"StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% $own %}", "End": True}}}
+    config = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
+    items = {"Type": "Map", "Items": "{% $list %}", "ItemProcessor": {**inner, **config}, "End": True}
+    definition = {"QueryLanguage": "JSONata", "StartAt": "M", "States": {"M": items}}
+
+    async def main() -> None:
+        api = Api()
+        arn = await api.machine(json.dumps(definition))
+        described = await api.describe_state_machine(stateMachineArn=arn)
+        assert described["variableReferences"] == {"M": ["list"], "I": ["own"]}
+        execution = await api.start(arn)
+        await api.finished(execution)
+        of_execution = await api.describe_state_machine_for_execution(executionArn=execution)
+        assert of_execution["variableReferences"] == described["variableReferences"]
+        plain = await api.machine(DONE, name="plain")
+        assert "variableReferences" not in await api.describe_state_machine(stateMachineArn=plain)
+
+    run(main())

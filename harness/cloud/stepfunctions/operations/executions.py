@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from harness.asl import Event, History
+from harness.asl.references import variable_references
 from harness.asl.values import json_text
 from harness.cloud.service import Request
 from harness.cloud.stepfunctions import errors
@@ -83,6 +84,9 @@ class ExecutionOperations(Operations):
     async def describe_state_machine_for_execution(self, request: Request) -> Answer:
         record = self.executions.get(request.params["executionArn"])
         revision = record.revision
+        definition: Mapping[str, Any] = revision.machine.definition
+        if isinstance(record, ChildRecord):
+            definition = {**record.run.definition, "QueryLanguage": revision.machine.query_language}
         answer: Answer = {
             "stateMachineArn": record.machine_arn,
             "name": record.machine_arn.partition(":stateMachine:")[2],
@@ -101,6 +105,8 @@ class ExecutionOperations(Operations):
                 "mapRunArn": record.run.arn,
                 "label": record.run.label,
             }
+        if references := variable_references(definition):
+            answer["variableReferences"] = references
         return without_definition(answer, request)
 
     async def list_executions(self, request: Request) -> Answer:
