@@ -175,7 +175,7 @@ def plan_without_namespaces(spec: ContainerSpec, folder: Path) -> Plan:
     environment["PATH"] = ":".join(dict.fromkeys(paths))
     environment["SAGEMAKER_BASE_DIR"] = str(folder / CONTRACT_FOLDER.relative_to("/"))
     ports = {}
-    if spec.network == "loopback":
+    if SERVING_PORT in spec.ports:
         ports[SERVING_PORT] = _free_port()
         environment["SAGEMAKER_BIND_TO_PORT"] = str(ports[SERVING_PORT])
     options = ("--no-namespaces", "--workdir", str(folder / rootfs.workdir.lstrip("/")), *_limits(spec))

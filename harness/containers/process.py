@@ -197,8 +197,8 @@ class ProcessContainer:
         return await self.wait()
 
     async def connect(self, port: int) -> socket.socket:
-        if self.spec.network != "loopback":
-            raise ConnectionRefusedError(f"container {self.spec.name} has no network")
+        if port not in self.spec.ports:
+            raise ConnectionRefusedError(f"container {self.spec.name} does not offer port {port}")
         if self._ended.done():
             raise ConnectionError(f"container {self.spec.name} has ended")
         if self._plan.namespaces:

@@ -8,14 +8,10 @@ nothing of SageMaker: which command, which folders and which environment a job n
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Protocol
-
-Network = Literal["none", "loopback"]
-"""``none``: the container reaches nobody and nobody reaches it. ``loopback``: as none, but the harness can
-connect to ports the container listens on (`Container.connect`)."""
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -71,8 +67,37 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Gateway:
+    """A port of this machine that a container may connect to: the local cloud's.
+
+    Attributes:
+        port: It is open on 127.0.0.1.
+        variables: Environment variables that the runtime sets to ``http://HOST:PORT``, as the container
+            reaches it.
+    """
+
+    port: int
+    variables: tuple[str, ...]
+
+
+class PrivateNetwork(Protocol):
+    """Hosts that reach one another by name, and nobody else.
+
+    Attributes:
+        hosts: Their names.
+    """
+
+    hosts: tuple[str, ...]
+
+    async def close(self) -> None:
+        """Remove it. Its containers have ended."""
+
+
+@dataclass(frozen=True)
 class ContainerSpec:
     """A container to start.
+
+    Without `ports`, `gateway` and `network` it has no network but its own loopback.
 
     Attributes:
         name: Unique within the session; also its host name unless `hostname` is given.
@@ -80,10 +105,13 @@ class ContainerSpec:
         arguments: Replace the image's CMD when not None (as ``docker run IMAGE ARGS``).
         entrypoint: Replaces the image's ENTRYPOINT (and drops its CMD) when not None.
         environment: Added to the image's ENV. Nothing of the caller's environment is inherited.
-        mounts: Folders to mount.
-        network: See `Network`.
+        mounts: Folders to mount. They may lie in one another.
+        ports: Ports that the harness connects to (`Container.connect`). Nobody else reaches them.
+        gateway: What of this machine the container reaches, if anything.
+        network: Where it finds its peers; `hostname` is then one of the network's hosts.
         hostname: The host name inside.
         memory: Limit in bytes; none when None.
+        cpus: Limit in processors; none when None.
         labels: Who the container belongs to: session, job.
     """
 
@@ -93,9 +121,12 @@ class ContainerSpec:
     entrypoint: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
-    network: Network = "none"
+    ports: tuple[int, ...] = ()
+    gateway: Gateway | None = None
+    network: PrivateNetwork | None = None
     hostname: str | None = None
     memory: int | None = None
+    cpus: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -104,12 +135,32 @@ Output = Callable[[str], object]
 
 
 class Container(Protocol):
-    """A container that has been started."""
+    """A container that has been started.
+
+    Attributes:
+        spec: What it was started from.
+        out_of_memory: It was killed because it used more memory than its limit.
+    """
 
     spec: ContainerSpec
+    out_of_memory: bool
 
     async def wait(self) -> int:
-        """Wait for its end, with all output delivered; return the exit code (128 + signal when killed)."""
+        """Wait for its end, with all output delivered and all it wrote in the sources of its mounts.
+
+        Returns:
+            The exit code (128 + signal when killed).
+
+        Raises:
+            ContainerError: How it ended cannot be known: the engine that ran it is gone.
+        """
+
+    async def refresh(self, target: PurePosixPath) -> None:
+        """Bring the source of a mount up to date with what the running container has written so far.
+
+        Args:
+            target: Of one of its mounts, or a folder in one.
+        """
 
     async def stop(self, grace: float) -> int:
         """SIGTERM, SIGKILL after `grace` real seconds, then as `wait`. Harmless when it has ended."""
@@ -121,7 +172,7 @@ class Container(Protocol):
         """A new non-blocking TCP socket connected to `port` inside the container.
 
         Raises:
-            ConnectionRefusedError: Nothing listens there (yet).
+            ConnectionRefusedError: Nothing listens there (yet), or it is not one of the spec's ports.
             ConnectionError: The container has ended.
         """
 
@@ -130,9 +181,15 @@ class Container(Protocol):
 
 
 class ContainerRuntime(Protocol):
-    """A way to build images and run containers."""
+    """A way to build images and run containers.
+
+    Attributes:
+        name: ``docker`` or ``process``.
+        warnings: In what way containers here differ from containers on AWS, one sentence each.
+    """
 
     name: str
+    warnings: list[str]
 
     async def build(self, source: ImageSource, on_progress: Output | None = None) -> Image:
         """Build the image, or take it from the cache when nothing changed.
@@ -140,6 +197,17 @@ class ContainerRuntime(Protocol):
         Raises:
             DockerfileError: The Dockerfile is missing, malformed or not runnable here, or a step failed; the
                 message then ends with the step's output.
+        """
+
+    async def network(self, name: str, hosts: Sequence[str]) -> PrivateNetwork:
+        """Make a private network.
+
+        Args:
+            name: Unique within the session.
+            hosts: The names of the containers that will be on it.
+
+        Raises:
+            ContainerError: It cannot be made here.
         """
 
     async def start(self, spec: ContainerSpec, on_output: Output) -> Container:

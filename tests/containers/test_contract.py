@@ -11,15 +11,9 @@ from typing import Any
 import pytest
 
 from harness.containers.archive import ArchiveError, pack, unpack
-from harness.containers.contract import (
-    JobFolder,
-    algorithm_error,
-    batch_environment,
-    relative_path,
-    serving_spec,
-    training_command,
-    training_spec,
-)
+from harness.containers.contract.folder import relative_path
+from harness.containers.contract.serving import batch_environment, serving_spec
+from harness.containers.contract.training import JobFolder, algorithm_error, training_command, training_spec
 from harness.containers.runtime import Image
 from harness.errors import ContainerError
 
@@ -163,7 +157,7 @@ def test_a_training_container(tmp_path: Path) -> None:
     )
     assert spec.arguments == ("train",)
     assert spec.hostname == "algo-1"
-    assert spec.network == "none"
+    assert spec.ports == ()
     [mount] = spec.mounts
     assert (mount.source, mount.target, mount.read_only) == (made.path, PurePosixPath("/opt/ml"), False)
     assert spec.environment["MINE"] == "1"
@@ -180,7 +174,7 @@ def test_a_serving_container(tmp_path: Path) -> None:
         name="n", image=IMAGE, environment={"A": "1"}, model=tmp_path, region="r", labels={"job": "j"}
     )
     assert spec.arguments == ("serve",)
-    assert spec.network == "loopback"
+    assert spec.ports == (8080,)
     [mount] = spec.mounts
     assert (mount.source, mount.target, mount.read_only) == (tmp_path, PurePosixPath("/opt/ml/model"), True)
     assert spec.environment == {"A": "1", "AWS_REGION": "r"}

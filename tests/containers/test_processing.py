@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.containers.processing import ProcessingFolder, processing_spec
+from harness.containers.contract.processing import ProcessingFolder, processing_spec
 from harness.containers.runtime import Image
 from harness.errors import ContainerError
 
@@ -73,6 +73,6 @@ def test_a_message_is_read_as_text(folder: ProcessingFolder) -> None:
 
 def test_the_container_runs_the_image_as_it_is(folder: ProcessingFolder) -> None:
     spec = processing_spec(request(), image=IMAGE, folder=folder, region="us-east-1")
-    assert (spec.entrypoint, spec.arguments, spec.network) == (None, None, "none")
+    assert (spec.entrypoint, spec.arguments, spec.ports) == (None, None, ())
     [mount] = spec.mounts
     assert (mount.source, str(mount.target), mount.read_only) == (folder.path, "/opt/ml", False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness.cloud.errors import ServiceError
 from harness.cloud.sagemaker.validation import S3Location, invalid, parse_s3, unsupported
 from harness.cloud.service import Storage
-from harness.containers.contract import relative_path
+from harness.containers.contract.folder import relative_path
 
 __all__ = ["InputObject", "pull", "require_objects", "select"]
 

@@ -25,7 +25,7 @@ from harness.cloud.faults import JobFault
 from harness.cloud.sagemaker.records import Listing, moment
 from harness.cloud.sagemaker.validation import invalid
 from harness.cloud.service import CloudContext
-from harness.containers.contract import FAILURE_LIMIT
+from harness.containers.contract.folder import FAILURE_LIMIT
 from harness.containers.runtime import ContainerSpec, Output
 
 __all__ = [

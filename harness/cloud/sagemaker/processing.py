@@ -14,7 +14,7 @@ from harness.cloud.sagemaker.processing_run import ProcessingJob, ProcessingRun
 from harness.cloud.sagemaker.records import Listing, Tags
 from harness.cloud.sagemaker.validation import invalid, null, one_of, only, parse_s3, unsupported
 from harness.cloud.service import CloudContext
-from harness.containers.processing import PROCESSING
+from harness.containers.contract.processing import PROCESSING
 
 __all__ = ["ProcessingJobs"]
 

@@ -10,8 +10,8 @@ from harness.cloud.errors import ServiceError
 from harness.cloud.sagemaker.data import pull, select
 from harness.cloud.sagemaker.jobs import Job, Jobs, LogStream, pause, run_container, storage_failure
 from harness.cloud.sagemaker.validation import S3Location, parse_s3
-from harness.containers.contract import algorithm_error
-from harness.containers.processing import ProcessingFolder, processing_spec
+from harness.containers.contract.processing import ProcessingFolder, processing_spec
+from harness.containers.contract.training import algorithm_error
 from harness.containers.runtime import Image
 from harness.errors import ContainerError, HarnessError
 

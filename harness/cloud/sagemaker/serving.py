@@ -12,7 +12,7 @@ from harness.cloud.sagemaker.http import HttpClient, Response
 from harness.cloud.sagemaker.validation import parse_s3
 from harness.cloud.service import CloudContext, Storage
 from harness.containers.archive import unpack
-from harness.containers.contract import SERVING_PORT, serving_spec
+from harness.containers.contract.serving import SERVING_PORT, serving_spec
 from harness.containers.runtime import Container, ContainerSpec, Image, Output
 
 __all__ = ["WAITING", "ModelFolder", "ModelServer", "NotServing"]

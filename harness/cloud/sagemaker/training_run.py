@@ -16,7 +16,7 @@ from harness.cloud.sagemaker.jobs import Job, Jobs, LogStream, pause, run_contai
 from harness.cloud.sagemaker.records import moment
 from harness.cloud.sagemaker.validation import S3Location, parse_s3
 from harness.containers.archive import pack
-from harness.containers.contract import JobFolder, algorithm_error, training_spec
+from harness.containers.contract.training import JobFolder, algorithm_error, training_spec
 from harness.containers.runtime import Image
 from harness.errors import ContainerError, HarnessError
 

@@ -25,7 +25,7 @@ from harness.cloud.sagemaker.records import moment
 from harness.cloud.sagemaker.serving import WAITING, ModelFolder, ModelServer, NotServing
 from harness.cloud.sagemaker.validation import parse_s3
 from harness.containers.archive import ArchiveError
-from harness.containers.contract import batch_environment
+from harness.containers.contract.serving import batch_environment
 from harness.containers.runtime import Image
 from harness.errors import HarnessError
 

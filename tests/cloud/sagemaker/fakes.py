@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -43,7 +43,8 @@ class Box:
     def path(self, inside: str) -> Path:
         """Where a path of the container lies on this machine."""
         wanted = PurePosixPath(inside)
-        for mount in self.spec.mounts:
+        deepest_first = sorted(self.spec.mounts, key=lambda mount: -len(mount.target.parts))
+        for mount in deepest_first:
             if wanted.is_relative_to(mount.target):
                 return mount.source / wanted.relative_to(mount.target)
         raise FileNotFoundError(inside)
@@ -74,6 +75,8 @@ class FakeContainer:
     def __init__(self, spec: ContainerSpec, on_output: Output) -> None:
         self.spec = spec
         self.on_output = on_output
+        self.out_of_memory = False
+        self.refreshed: list[PurePosixPath] = []
         self.port: int | None = None
         self.signals: list[str] = []
         self.connections = 0
@@ -92,6 +95,9 @@ class FakeContainer:
 
     async def wait(self) -> int:
         return await asyncio.shield(self._task)
+
+    async def refresh(self, target: PurePosixPath) -> None:
+        self.refreshed.append(target)
 
     async def stop(self, grace: float) -> int:
         self.signals.append(f"TERM {grace:g}")
@@ -124,16 +130,32 @@ class FakeContainer:
         return "true"
 
 
+class FakeNetwork:
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self.hosts = tuple(hosts)
+        self.closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
 class FakeRuntime:
     name = "fake"
 
     def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.networks: list[FakeNetwork] = []
         self.started: list[FakeContainer] = []
         self.first = asyncio.Event()
         self.refuse: str | None = None
 
     async def build(self, source: ImageSource, on_progress: Output | None = None) -> Image:
         raise NotImplementedError
+
+    async def network(self, name: str, hosts: Sequence[str]) -> FakeNetwork:
+        network = FakeNetwork(hosts)
+        self.networks.append(network)
+        return network
 
     async def start(self, spec: ContainerSpec, on_output: Output) -> FakeContainer:
         if self.refuse is not None:

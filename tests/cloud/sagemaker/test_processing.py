@@ -90,7 +90,7 @@ def test_the_container_is_started_as_the_contract_says() -> None:
         [container] = cloud.containers.started
         spec = container.spec
         assert (spec.entrypoint, spec.arguments) == (None, ("--fast",))
-        assert (spec.network, spec.hostname) == ("none", "algo-1")
+        assert (spec.ports, spec.hostname) == ((), "algo-1")
         assert spec.environment == {
             "MINE": "1",
             "AWS_REGION": "us-east-1",

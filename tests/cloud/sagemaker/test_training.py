@@ -98,7 +98,7 @@ def test_the_container_is_started_as_the_contract_says() -> None:
         [container] = cloud.containers.started
         assert container.spec.arguments == ("train",)
         assert container.spec.entrypoint is None
-        assert container.spec.network == "none"
+        assert container.spec.ports == ()
         environment = container.spec.environment
         assert environment["TRAINING_JOB_NAME"] == "train-1"
         assert environment["TRAINING_JOB_ARN"] == ARN

@@ -82,7 +82,7 @@ def test_each_object_is_one_request_and_one_output() -> None:
         [container] = cloud.containers.started
         spec = container.spec
         assert spec.arguments == ("serve",)
-        assert spec.network == "loopback"
+        assert spec.ports == (8080,)
         [mount] = spec.mounts
         assert (str(mount.target), mount.read_only) == ("/opt/ml/model", True)
         assert {name: spec.environment[name] for name in ("MODEL", "JOB", "BOTH", "SAGEMAKER_BATCH")} == {

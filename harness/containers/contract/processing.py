@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.containers.contract import HOST, ROOT, ContractFolder, read_file
+from harness.containers.contract.folder import HOST, ROOT, ContractFolder, read_file
 from harness.containers.runtime import ContainerSpec, Image, Mount
 from harness.errors import ContainerError
 
@@ -142,7 +142,6 @@ def processing_spec(
             "AWS_REGION": region,
         },
         mounts=(Mount(folder.path, ROOT),),
-        network="none",
         hostname=HOST,
         labels={"type": "processing", "job": name},
     )
