@@ -40,6 +40,7 @@ def handler(event, context):
             "Image": os.environ["INFERENCE_IMAGE"],
             "ModelDataUrl": event["model_artifact"],
         },
+        EnableNetworkIsolation=True,  # all it needs is in the model
     )
     create(
         sagemaker.create_transform_job,

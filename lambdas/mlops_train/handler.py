@@ -71,6 +71,7 @@ def handler(event, context):
                 "VolumeSizeInGB": int(os.environ["VOLUME_SIZE_IN_GB"]),
             },
             StoppingCondition={"MaxRuntimeInSeconds": int(os.environ["MAX_RUNTIME_IN_SECONDS"])},
+            EnableNetworkIsolation=True,  # all it needs is in its channels
         )
         logger.info("started training job %s", run)
     except ClientError as error:

@@ -20,6 +20,7 @@ MODEL = {
     "ModelName": "mlops-1",
     "ExecutionRoleArn": ENVIRONMENT["ROLE_ARN"],
     "PrimaryContainer": {"Image": ENVIRONMENT["INFERENCE_IMAGE"], "ModelDataUrl": EVENT["model_artifact"]},
+    "EnableNetworkIsolation": True,
 }
 TRANSFORM = {
     "TransformJobName": "mlops-1",

@@ -66,6 +66,7 @@ def test_starts_a_training_job_with_everything_from_the_environment(train, stub)
             "OutputDataConfig": {"S3OutputPath": "s3://data/runs"},
             "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
             "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+            "EnableNetworkIsolation": True,
         },
     )
 
