@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from harness.targets.standing import StandingCloud
 
 __all__ = [
+    "ContainerRuntimeName",
+    "ContainersOption",
     "JsonOption",
     "ProjectOption",
     "command",
@@ -49,6 +52,24 @@ ProjectOption = Annotated[
         "-C",
         metavar="FOLDER",
         help="The project's folder; by default the nearest one above that has a harness.toml.",
+    ),
+]
+
+
+class ContainerRuntimeName(StrEnum):
+    """What runs containers."""
+
+    auto = "auto"
+    docker = "docker"
+    process = "process"
+
+
+ContainersOption = Annotated[
+    ContainerRuntimeName | None,
+    typer.Option(
+        "--containers",
+        show_default="auto",
+        help="What runs containers; auto takes Docker where an engine answers.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]

@@ -6,11 +6,12 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from harness.cli.common import (
+    ContainersOption,
     JsonOption,
     ProjectOption,
     command,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from harness.cloud.events import Event
     from harness.scenarios.record import RunRecord
     from harness.scenarios.workbench import Reporter
+    from harness.targets.runtimes import RuntimeChoice
 
 __all__ = ["run"]
 
@@ -38,6 +40,7 @@ def run(
         typer.Argument(metavar="SCENARIO", help="Paths, or names of files in scenarios/; all by default."),
     ] = None,
     project: ProjectOption = None,
+    containers: ContainersOption = None,
     logs: Annotated[bool, typer.Option("--logs", help="Show what jobs and functions log, live.")] = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the endpoints that runs create on the cloud that is up.")
@@ -58,6 +61,11 @@ def run(
     cloud = find_cloud(root)
     if keep and cloud is None:
         raise InputError("--keep needs a cloud that stays up", hint="start one with: harness up -d")
+    if containers not in (None, "auto") and cloud is not None and containers != cloud.containers:
+        raise InputError(
+            f"the local cloud that is up runs containers by {cloud.containers}, not by {containers}",
+            hint="start it anew: harness down, then harness up -d --containers " + containers,
+        )
     started = time.monotonic()
 
     def replay(reporter: Reporter) -> list[RunRecord]:
@@ -66,7 +74,9 @@ def run(
 
             reporter.note(f"on the local cloud at {cloud.endpoint}")
             return run_remotely(cloud.endpoint, files, reporter, logs=logs, keep=keep)
-        return run_async(lambda: _replay_here(root, files, reporter))
+        return run_async(
+            lambda: _replay_here(root, files, containers.value if containers else None, reporter)
+        )
 
     if as_json:
         records = replay(_Silent())
@@ -97,18 +107,25 @@ def _replay_shown(
     return records
 
 
-async def _replay_here(root: Path, files: Sequence[Path], reporter: Reporter) -> list[RunRecord]:
+async def _replay_here(
+    root: Path, files: Sequence[Path], option: RuntimeChoice | None, reporter: Reporter
+) -> list[RunRecord]:
     """Replay on a cloud of our own, which is gone afterwards."""
+    from harness.project.settings import FILE_NAME, Settings
     from harness.scenarios.load import load
     from harness.scenarios.replay import Replayer
     from harness.scenarios.workbench import build, replay_all
     from harness.targets.embedded import EmbeddedTarget
+    from harness.targets.runtimes import agree
 
+    scenarios = [load(file) for file in files]
+    default = cast("RuntimeChoice", Settings.load(root / FILE_NAME).scenarios.containers)
+    containers = agree(option, default, (scenario.containers for scenario in scenarios))
     bundle = await build(root, reporter.note)
-    async with EmbeddedTarget.start(root) as target:
+    async with EmbeddedTarget.start(root, containers=containers) as target:
         replayer = Replayer(target, root / ".harness" / "runs")
         try:
-            return await replay_all([load(file) for file in files], bundle, target, replayer, reporter)
+            return await replay_all(scenarios, bundle, target, replayer, reporter)
         finally:
             await replayer.close()
 

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 from urllib.parse import urlsplit
 
 import typer
 
 from harness.cli.common import (
+    ContainerRuntimeName,
+    ContainersOption,
     JsonOption,
     ProjectOption,
     command,
@@ -30,6 +32,7 @@ from harness.cli.common import (
 from harness.errors import EnvironmentFault, SettingsError
 
 if TYPE_CHECKING:
+    from harness.targets.runtimes import RuntimeChoice
     from harness.targets.standing import StandingCloud
 
 __all__ = ["up"]
@@ -70,6 +73,7 @@ def up(
             help="skip: time jumps when only timers are left. real: it runs as on the wall.",
         ),
     ] = None,
+    containers: ContainersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Keep a local cloud with the project deployed, for repeated runs and for AWS tools, until Ctrl-C."""
@@ -80,18 +84,18 @@ def up(
         _show(cloud, as_json)
 
     if empty:
-        _refuse_with_empty(project, detach)
+        _refuse_with_empty(project, detach, containers)
         run_async(lambda: _serve_empty(number, kind, show))
         return
     root = find_root(project)
     reap(root)
     if detach:
-        _detach(root, port, clock, as_json)
+        _detach(root, port, clock, containers, as_json)
     else:
-        run_async(lambda: _serve(root, number, kind, show, quiet=as_json))
+        run_async(lambda: _serve(root, number, kind, containers, show, quiet=as_json))
 
 
-def _refuse_with_empty(project: Path | None, detach: bool) -> None:
+def _refuse_with_empty(project: Path | None, detach: bool, containers: ContainerRuntimeName | None) -> None:
     """Refuse what makes no sense together with --empty.
 
     Raises:
@@ -102,6 +106,8 @@ def _refuse_with_empty(project: Path | None, detach: bool) -> None:
             "--empty deploys nothing, so it takes no --project",
             hint="leave out one of them; to deploy the project: harness up --project FOLDER",
         )
+    if containers is not None:
+        raise SettingsError("--empty runs no containers, so it takes no --containers", hint="leave out one")
     if detach:
         raise SettingsError(
             "--empty belongs to no project, so nothing could find it again: it takes no --detach",
@@ -110,9 +116,16 @@ def _refuse_with_empty(project: Path | None, detach: bool) -> None:
 
 
 async def _serve(
-    root: Path, port: int, clock: ClockChoice, ready: Callable[[StandingCloud], None], *, quiet: bool
+    root: Path,
+    port: int,
+    clock: ClockChoice,
+    containers: ContainerRuntimeName | None,
+    ready: Callable[[StandingCloud], None],
+    *,
+    quiet: bool,
 ) -> None:
     import harness
+    from harness.project.settings import FILE_NAME, Settings
     from harness.scenarios.remote import PATH, RunService
     from harness.scenarios.workbench import build
     from harness.targets.embedded import EmbeddedTarget
@@ -125,8 +138,15 @@ async def _serve(
             status.print(text, style="dim", soft_wrap=True)
 
     with claim(root):
+        default = cast("RuntimeChoice", Settings.load(root / FILE_NAME).scenarios.containers)
         bundle = await build(root, note)
-        async with EmbeddedTarget.start(root, port=port, clock=clock.value, lasting=True) as target:
+        async with EmbeddedTarget.start(
+            root,
+            port=port,
+            clock=clock.value,
+            lasting=True,
+            containers=containers.value if containers else default,
+        ) as target:
             await target.deploy(bundle, note)
             target.cloud.routes[PATH] = RunService(root, target)
             cloud = StandingCloud(
@@ -173,15 +193,27 @@ async def _serve_empty(port: int, clock: ClockChoice, ready: Callable[[StandingC
         await cloud.stop()
 
 
-def _detach(root: Path, port: int | None, clock: ClockChoice | None, as_json: bool) -> None:
+def _detach(
+    root: Path,
+    port: int | None,
+    clock: ClockChoice | None,
+    containers: ContainerRuntimeName | None,
+    as_json: bool,
+) -> None:
     """Start another process that serves, and wait until it answers."""
     from harness.targets.standing import find
 
     there = find_cloud(root)
     if there is not None:
-        if port not in (None, 0, urlsplit(there.endpoint).port) or clock not in (None, there.clock):
+        same = (
+            port in (None, 0, urlsplit(there.endpoint).port)
+            and clock in (None, there.clock)
+            and containers in (None, "auto", there.containers)
+        )
+        if not same:
             raise EnvironmentFault(
-                f"a cloud of this project is already up at {there.endpoint}, with --clock {there.clock}",
+                f"a cloud of this project is already up at {there.endpoint}, with --clock {there.clock} and "
+                f"--containers {there.containers}",
                 hint="stop it with: harness down",
             )
         _show(there, as_json)
@@ -193,6 +225,8 @@ def _detach(root: Path, port: int | None, clock: ClockChoice | None, as_json: bo
         options += ["--port", str(port)]
     if clock is not None:
         options += ["--clock", clock.value]
+    if containers is not None:
+        options += ["--containers", containers.value]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "harness.cli", "up", *options],

@@ -10,7 +10,6 @@ program runs as it is, told by environment variables where its folders and its p
 from __future__ import annotations
 
 import asyncio
-import codecs
 import os
 import socket
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from harness.containers.build import build
 from harness.containers.launch import Plan, Support, plan_with_namespaces, plan_without_namespaces, probe
+from harness.containers.output import Lines
 from harness.containers.runtime import ContainerSpec, Image, ImageSource, Output
 from harness.containers.session import Session, remove_tree
 from harness.errors import ContainerError
@@ -28,7 +28,6 @@ from harness.errors import ContainerError
 __all__ = ["ProcessContainer", "ProcessRuntime"]
 
 KILL_PATIENCE = 5.0  # real seconds until a container that cannot be killed from inside is killed from outside
-LONGEST_LINE = 64 * 1024  # characters; a longer line is delivered in pieces
 
 
 # The runtime ------------------------------------------------------------------------------------------
@@ -162,7 +161,7 @@ class ProcessContainer:
     async def _run(self, on_output: Output, on_end: Callable[[ProcessContainer], object]) -> int:
         assert self._process.stdout is not None
         try:
-            lines = _Lines(on_output)
+            lines = Lines(on_output)
             while chunk := await self._process.stdout.read(1 << 16):
                 lines.feed(chunk)
             lines.end()
@@ -292,30 +291,3 @@ class _Channel:
             answer.set_exception(
                 ConnectionError("the container has no file descriptor left for a connection")
             )
-
-
-class _Lines:
-    """Cuts a stream of bytes into lines of text."""
-
-    def __init__(self, deliver: Output) -> None:
-        self._deliver = deliver
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._rest = ""
-
-    def feed(self, chunk: bytes) -> None:
-        *lines, self._rest = (self._rest + self._decoder.decode(chunk)).split("\n")
-        for line in lines:
-            self._line(line)
-        while len(self._rest) > LONGEST_LINE:
-            self._deliver(self._rest[:LONGEST_LINE])
-            self._rest = self._rest[LONGEST_LINE:]
-
-    def end(self) -> None:
-        self._rest += self._decoder.decode(b"", final=True)
-        if self._rest:
-            self._line(self._rest)
-
-    def _line(self, line: str) -> None:
-        line = line.removesuffix("\r")
-        for start in range(0, max(1, len(line)), LONGEST_LINE):
-            self._deliver(line[start : start + LONGEST_LINE])

@@ -4,6 +4,7 @@
     <root>/.harness/sessions/<id>/lock       held by the owner as long as it lives: the kernel lets go of it
                                              however the owner ends
     <root>/.harness/sessions/<id>/children/  one file per child process, named by its process id
+    <root>/.harness/sessions/<id>/engine     address of the Docker engine on which the session has something
     <root>/.harness/sessions/<id>/...        scratch space
 
 A session clears up after itself; `reap` does it for owners that were killed.
@@ -39,6 +40,7 @@ class Session:
 
     Attributes:
         id: Unique among the sessions of this machine.
+        root: The project's folder.
         path: The session's folder.
     """
 
@@ -46,6 +48,7 @@ class Session:
         sessions = _sessions(root)
         sessions.mkdir(parents=True, exist_ok=True)
         self.id = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.root = root.resolve()
         self.path = sessions.resolve() / self.id
         with _locked(sessions / "lock"):
             (self.path / "children").mkdir(parents=True)
@@ -66,12 +69,23 @@ class Session:
         """A child process has ended."""
         (self.path / "children" / str(pid)).unlink(missing_ok=True)
 
+    def uses_engine(self, address: str) -> None:
+        """Note that things on a Docker engine bear the session's label: they are removed at its end."""
+        (self.path / "engine").write_text(address)
+
+    def has_left_engine(self) -> None:
+        """Nothing of the session is on the engine any more."""
+        (self.path / "engine").unlink(missing_ok=True)
+
     def close(self) -> None:
         """Kill the children that are left and remove the folder. Harmless when done before."""
         if self._lock is None:
             return
         with _locked(self.path.parent / "lock"):
-            _clear(self.path)
+            _kill_children(self.path)
+            _, problem = _clear_engine(self.path)
+            if problem is None:  # else `reap` tries again
+                remove_tree(self.path)
             os.close(self._lock)
             self._lock = None
 
@@ -108,8 +122,14 @@ def reap(root: Path) -> list[str]:
             except BlockingIOError:
                 continue
             else:
-                killed = _clear(path)
+                killed = _kill_children(path)
                 done += [f"killed process {pid}, left by session {path.name}" for pid in killed]
+                removed, problem = _clear_engine(path)
+                done += removed
+                if problem:
+                    done.append(f"session {path.name} may have left containers: {problem}")
+                    continue  # the next command tries again
+                remove_tree(path)
                 done.append(f"removed {path}, left by session {path.name}")
             finally:
                 os.close(lock)
@@ -161,13 +181,24 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _clear(path: Path) -> list[int]:
-    """Kill the recorded processes that are still the same, then remove the folder."""
+def _kill_children(path: Path) -> list[int]:
+    """Kill the recorded processes that are still the same."""
     children = path / "children"
     recorded = sorted(children.iterdir()) if children.is_dir() else []
-    killed = [int(entry.name) for entry in recorded if _kill(int(entry.name), entry.read_text())]
-    remove_tree(path)
-    return killed
+    return [int(entry.name) for entry in recorded if _kill(int(entry.name), entry.read_text())]
+
+
+def _clear_engine(path: Path) -> tuple[list[str], str | None]:
+    """Remove what a session has on a Docker engine: what was removed, and why something was not."""
+    note = path / "engine"
+    if not note.exists():
+        return [], None
+    from harness.containers.docker.leftovers import NotRemoved, clear_session
+
+    try:
+        return clear_session(note.read_text(), path.name), None
+    except NotRemoved as problem:
+        return [], str(problem)
 
 
 def _kill(pid: int, identity: str) -> bool:

@@ -20,6 +20,10 @@ parameters = {NameSuffix = "-dev"}
 [scenarios]
 folder = "scenarios"
 containers = "auto"                    # or docker, process, stub: for scenarios that do not say
+
+[containers]
+internet = false                       # on Docker: jobs without network isolation reach the internet
+startup_limit = 480                    # real seconds a serving container has to answer /ping
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from harness.errors import SettingsError
 
 __all__ = [
     "FILE_NAME",
+    "ContainerSettings",
     "Containers",
     "ImageSettings",
     "ScenarioSettings",
@@ -90,6 +95,19 @@ class ScenarioSettings:
 
 
 @dataclass(frozen=True)
+class ContainerSettings:
+    """What containers are given on the local cloud.
+
+    Attributes:
+        internet: On Docker, containers of jobs and models without network isolation reach the internet.
+        startup_limit: Real seconds a serving container has to answer ``/ping``, where a request does not say.
+    """
+
+    internet: bool = False
+    startup_limit: float = 480.0
+
+
+@dataclass(frozen=True)
 class Settings:
     """harness.toml.
 
@@ -100,6 +118,7 @@ class Settings:
         local: Template parameters on the local cloud.
         stages: By name.
         scenarios: Defaults.
+        containers: Of the local cloud.
     """
 
     file: Path
@@ -108,6 +127,7 @@ class Settings:
     local: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, StageSettings] = field(default_factory=dict)
     scenarios: ScenarioSettings = field(default_factory=ScenarioSettings)
+    containers: ContainerSettings = field(default_factory=ContainerSettings)
 
     @classmethod
     def load(cls, file: Path) -> Settings:
@@ -181,6 +201,18 @@ class _Table:
             self.fail(f"{key} cannot be {value!r}", f"it is one of {', '.join(known)}")
         return value
 
+    def flag(self, key: str, default: bool) -> bool:
+        value = self._values.get(key, default)
+        if not isinstance(value, bool):
+            self.fail(f"{key} must be true or false, not {_shown(value)}")
+        return value
+
+    def seconds(self, key: str, default: float) -> float:
+        value = self._values.get(key, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+            self.fail(f"{key} must be a number of seconds greater than 0, not {_shown(value)}")
+        return float(value)
+
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts."""
         values = self._values.get(key, [])
@@ -227,7 +259,7 @@ def _shown(value: object) -> str:
 
 
 def _settings(top: _Table, file: Path) -> Settings:
-    top.only("template", "images", "local", "stages", "scenarios")
+    top.only("template", "images", "local", "stages", "scenarios", "containers")
     images = {}
     for name, table in top.tables("images").items():
         table.only("context", "dockerfile", "parameter", "build_args", "ignore")
@@ -255,6 +287,8 @@ def _settings(top: _Table, file: Path) -> Settings:
     local.only("parameters")
     scenarios = top.table("scenarios")
     scenarios.only("folder", "containers")
+    containers = top.table("containers")
+    containers.only("internet", "startup_limit")
     return Settings(
         file=file,
         template=top.text("template"),
@@ -264,5 +298,9 @@ def _settings(top: _Table, file: Path) -> Settings:
         scenarios=ScenarioSettings(
             folder=scenarios.text("folder", "scenarios"),
             containers=cast("Containers", scenarios.choice("containers", get_args(Containers), "auto")),
+        ),
+        containers=ContainerSettings(
+            internet=containers.flag("internet", ContainerSettings.internet),
+            startup_limit=containers.seconds("startup_limit", ContainerSettings.startup_limit),
         ),
     )

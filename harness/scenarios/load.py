@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 from harness.errors import ScenarioError, UnsupportedError
 from harness.project.settings import FILE_NAME, Settings
@@ -23,7 +23,6 @@ __all__ = ["find", "folder", "load", "parse_scenario"]
 _KEYS = ("name", "machine", "input", "data", "containers", "faults", "expect", "executions")
 _EXPECT = ("status", "error", "cause", "path", "output", "endpoint", "endpoints", "objects", "retries")
 _NOT_YET = {
-    "docker": "only the process runtime exists so far",
     "stub": "a stub has no container whose work could be checked, and cannot be described in a scenario yet",
 }
 _CONTENT_TYPES = {
@@ -115,9 +114,9 @@ def parse_scenario(text: str, file: Path) -> Scenario:
 
 
 def _containers(value: Value) -> ContainerChoice:
-    chosen = value.choice(("auto", "process", *_NOT_YET))
+    chosen = value.choice((*get_args(ContainerChoice), *_NOT_YET))
     _refuse_containers(chosen, value.file, value.place)
-    return "process" if chosen == "process" else "auto"
+    return cast("ContainerChoice", chosen)
 
 
 def _refuse_containers(chosen: str, file: Path, place: str) -> None:

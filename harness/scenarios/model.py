@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 Status = Literal["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
-ContainerChoice = Literal["auto", "process"]
+ContainerChoice = Literal["auto", "docker", "process"]
 JobKind = Literal["training", "transform", "processing", "endpoint"]
 
 ANY_STATES = "..."

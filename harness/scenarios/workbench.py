@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.cloud.events import Event
+from harness.errors import ScenarioError
 from harness.project.bundle import Bundle
 from harness.project.project import Project
 from harness.scenarios.model import Scenario
@@ -60,11 +61,18 @@ async def replay_all(
     """Deploy the bundle where it is not deployed yet, and replay scenarios one after another.
 
     Raises:
-        HarnessError: The bundle cannot be deployed, or a scenario does not fit it.
+        HarnessError: The bundle cannot be deployed, or a scenario does not fit it or the target.
     """
     deployment = await target.deploy(bundle, reporter.note)
     for scenario in scenarios:
-        check(scenario, deployment)  # a mistake in the last should not wait for the first to be replayed
+        # A mistake in the last should not wait for the first to be replayed.
+        if scenario.containers not in ("auto", target.containers):
+            raise ScenarioError(
+                f"it asks for containers: {scenario.containers}; this cloud runs them by {target.containers}",
+                file=scenario.file,
+                place=scenario.places.get("containers"),
+            )
+        check(scenario, deployment)
     records = []
     for scenario in scenarios:
         reporter.started(scenario.name, str(scenario.file))

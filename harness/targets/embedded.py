@@ -12,15 +12,17 @@ from typing import Any, Literal
 
 from harness.clock import Clock, RealClock, SkippingClock
 from harness.cloud import Cloud
+from harness.cloud.cloud import SERVICES
 from harness.cloud.events import Event, EventBus
 from harness.cloud.faults import Faults
-from harness.containers.process import ProcessRuntime
-from harness.containers.runtime import ImageSource
+from harness.cloud.service import CloudContext, Service
+from harness.containers.runtime import ContainerRuntime, ImageSource
 from harness.containers.session import Session
 from harness.errors import DockerfileError
 from harness.project.bundle import Bundle, ImageContext
 from harness.project.settings import FILE_NAME, Settings
 from harness.targets.base import Deployment, Machine, Progress
+from harness.targets.runtimes import RuntimeChoice, choose
 from harness.targets.stack import LocalStack
 
 __all__ = ["EmbeddedTarget"]
@@ -36,12 +38,14 @@ class EmbeddedTarget:
 
     Attributes:
         cloud: The cloud itself.
+        chosen: One sentence on how containers run, and why so.
     """
 
     name = "embedded"
 
-    def __init__(self, root: Path, cloud: Cloud, runtime: ProcessRuntime) -> None:
+    def __init__(self, root: Path, cloud: Cloud, runtime: ContainerRuntime, chosen: str) -> None:
         self.cloud = cloud
+        self.chosen = chosen
         self._root = root
         self._runtime = runtime
         self._stack = LocalStack(self.call, self.put, cloud.account, cloud.region)
@@ -50,7 +54,13 @@ class EmbeddedTarget:
     @classmethod
     @asynccontextmanager
     async def start(
-        cls, root: Path, *, port: int = 0, clock: ClockKind = "skip", lasting: bool = False
+        cls,
+        root: Path,
+        *,
+        port: int = 0,
+        clock: ClockKind = "skip",
+        lasting: bool = False,
+        containers: RuntimeChoice = "auto",
     ) -> AsyncIterator[EmbeddedTarget]:
         """Bring up a cloud for as long as the context is open; nothing of it is left afterwards.
 
@@ -59,16 +69,25 @@ class EmbeddedTarget:
             port: On 127.0.0.1; 0 for any that is free.
             clock: How time passes.
             lasting: It is kept for many runs: time does not stand still between them, and ids never repeat.
+            containers: What runs them.
 
         Raises:
-            EnvironmentFault: The port is taken.
+            EnvironmentFault: The port is taken, or Docker was asked for and no engine answers.
+            SettingsError: harness.toml is missing or wrong.
         """
 
         def released(message: str) -> None:
             cloud.events.publish("warning", "clock", message=message)
 
+        settings = Settings.load(root / FILE_NAME).containers
+
+        def sagemaker(cloud: CloudContext) -> Service:
+            from harness.cloud.sagemaker import SageMaker
+
+            return SageMaker(cloud, startup_limit=settings.startup_limit)
+
         with Session(root) as session:
-            runtime = ProcessRuntime(session=session)
+            runtime, chosen = choose(containers, session=session, internet=settings.internet)
             try:
                 timing = RealClock() if clock == "real" else SkippingClock(drift=lasting, on_release=released)
                 cloud = Cloud(
@@ -76,10 +95,11 @@ class EmbeddedTarget:
                     containers=runtime,
                     folder=session.folder("cloud"),
                     entropy=random.Random() if lasting else random.Random(SEED),
+                    services={**SERVICES, "sagemaker": sagemaker},
                 )
                 await cloud.start(port)
                 try:
-                    yield cls(root, cloud, runtime)
+                    yield cls(root, cloud, runtime, chosen)
                 finally:
                     await cloud.stop()
             finally:
@@ -102,6 +122,7 @@ class EmbeddedTarget:
             if event.kind == "warning":
                 self._differences[f"{event.subject}: {event.data['message']}"] = None
 
+        on_progress(self.chosen)
         parameters = Settings.load(self._root / FILE_NAME).local
         await self._build_images(bundle, on_progress)
         unsubscribe = self.events.subscribe(announced)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import platform
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,24 +86,22 @@ def _containers() -> Finding:
 
 
 def _docker() -> Finding:
-    """Ask the engine's own socket; its client need not be installed."""
-    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    if not host.startswith("unix://"):
-        return Finding("Docker", "note", f"DOCKER_HOST is {host}; only a local engine would be used")
-    connection = http.client.HTTPConnection("localhost", timeout=2)
-    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.sock.settimeout(2)
+    from harness.targets.runtimes import find_engine
+
+    engine, problem = find_engine()
+    if engine is None:
+        return Finding("Docker", "ok", f"{problem}; none is needed")
     try:
-        connection.sock.connect(host.removeprefix("unix://"))
-        connection.request("GET", "/version")
-        answer = connection.getresponse().read().decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException) as error:
-        return Finding("Docker", "ok", f"no engine answers ({error}); none is needed")
+        version = engine.api.version()
+        kind = "rootless" if engine.rootless else "remote" if not engine.local else "local"
+        return Finding(
+            "Docker",
+            "ok",
+            f"the {kind} engine at {engine.address} answers, version {version.get('Version')}; "
+            "containers run there unless --containers process is given",
+        )
     finally:
-        connection.close()
-    return Finding(
-        "Docker", "ok", f"an engine answers: {answer[:80].strip()}; containers run without it so far"
-    )
+        engine.close()
 
 
 def _cache() -> Finding:

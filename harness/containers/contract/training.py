@@ -31,11 +31,12 @@ __all__ = [
 class JobFolder(ContractFolder):
     """The folder of a training job."""
 
-    def prepare(self, request: Mapping[str, Any]) -> None:
+    def prepare(self, request: Mapping[str, Any], hook: Mapping[str, Any] | None = None) -> None:
         """Make the folders and write ``input/config``.
 
         Args:
             request: A CreateTrainingJob request for one host.
+            hook: What Debugger's hook is to do; None when there is none.
         """
         for part in ("input/config", "input/data", "model", "output/data"):
             self.make(self.path / part)
@@ -44,6 +45,8 @@ class JobFolder(ContractFolder):
         self._config("hyperparameters", dict(request.get("HyperParameters", {})))
         self._config("inputdataconfig", _input_data_config(request))
         self._config("resourceconfig", _resource_config(request["ResourceConfig"]))
+        if hook is not None:
+            self._config("debughookconfig", hook)
 
     def write(self, channel: str, objects: Iterable[tuple[str, bytes]]) -> None:
         """Write objects of a channel; see `fill`."""
