@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from harness.containers.build import Rootfs
+from harness.containers.peers import Peers
 from harness.containers.runtime import ContainerSpec, Mount
 from harness.containers.session import remove_tree
 from harness.errors import ContainerError, EnvironmentFault
@@ -23,7 +25,6 @@ from harness.errors import ContainerError, EnvironmentFault
 __all__ = ["Plan", "Support", "plan_with_namespaces", "plan_without_namespaces", "probe"]
 
 SANDBOX = Path(__file__).parent / "sandbox" / "__main__.py"
-SERVING_PORT = 8080  # which SAGEMAKER_BIND_TO_PORT replaces when containers cannot have a network each
 CONTRACT_FOLDER = PurePosixPath("/opt/ml")  # which SAGEMAKER_BASE_DIR replaces
 
 
@@ -140,6 +141,10 @@ def plan_with_namespaces(spec: ContainerSpec, *, overlay: bool) -> Plan:
     for mount in spec.mounts:
         options += ["--bind-ro" if mount.read_only else "--bind", str(mount.source), str(mount.target)]
     options += ["--workdir", rootfs.workdir, *_limits(spec)]
+    if spec.gateway is not None:
+        options += ["--gateway", str(spec.gateway.port)]
+    if spec.network is not None:
+        options += _peers(spec)
     environment = _environment(spec)
     return Plan(tuple(options), _program(spec), environment, rootfs.stop_signal, True, {})
 
@@ -174,10 +179,9 @@ def plan_without_namespaces(spec: ContainerSpec, folder: Path) -> Plan:
     paths = [part for entry in _environment(spec)["PATH"].split(":") for part in (translate(entry), entry)]
     environment["PATH"] = ":".join(dict.fromkeys(paths))
     environment["SAGEMAKER_BASE_DIR"] = str(folder / CONTRACT_FOLDER.relative_to("/"))
-    ports = {}
-    if SERVING_PORT in spec.ports:
-        ports[SERVING_PORT] = _free_port()
-        environment["SAGEMAKER_BIND_TO_PORT"] = str(ports[SERVING_PORT])
+    ports = {port: _free_port() for port in spec.ports}
+    if ports:
+        environment["SAGEMAKER_BIND_TO_PORT"] = str(next(iter(ports.values())))
     options = ("--no-namespaces", "--workdir", str(folder / rootfs.workdir.lstrip("/")), *_limits(spec))
     program = tuple(translate(word) for word in _program(spec))
     return Plan(options, program, environment, rootfs.stop_signal, False, ports)
@@ -199,10 +203,20 @@ def _link(mount: Mount, folder: Path) -> None:
     )
 
 
+def _peers(spec: ContainerSpec) -> list[str]:
+    if not isinstance(spec.network, Peers):
+        raise ContainerError(f"container {spec.name}: its network is another runtime's")
+    if spec.hostname not in spec.network.hosts:
+        raise ContainerError(f"container {spec.name}: {spec.hostname} is not on its network")
+    return spec.network.options(spec.hostname)
+
+
 def _limits(spec: ContainerSpec) -> list[str]:
     options = ["--hostname", (spec.hostname or spec.name)[:64]]
     if spec.memory is not None:
         options += ["--memory", str(spec.memory)]
+    if spec.cpus is not None:
+        options += ["--processors", str(max(1, math.ceil(spec.cpus)))]
     return options
 
 
@@ -227,6 +241,9 @@ def _environment(spec: ContainerSpec) -> dict[str, str]:
     """The complete environment: image, then specification, then what every container has."""
     rootfs: Rootfs = spec.image.payload
     given = {**spec.image.environment, **spec.environment}
+    if spec.gateway is not None:
+        # The port is the same in the container, whether it has a network of its own or not.
+        given |= dict.fromkeys(spec.gateway.variables, f"http://127.0.0.1:{spec.gateway.port}")
     environment = {"HOSTNAME": (spec.hostname or spec.name)[:64], "HOME": "/root", **given}
     path = environment["PATH"].split(":")
     # Where a Python image has its programs the environment's come first; with no such place, before all else.

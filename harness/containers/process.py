@@ -14,13 +14,15 @@ import os
 import socket
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness.containers.build import build
 from harness.containers.launch import Plan, Support, plan_with_namespaces, plan_without_namespaces, probe
 from harness.containers.output import Lines
+from harness.containers.peers import Peers, tunnel_problem
+from harness.containers.relay import pass_on
 from harness.containers.runtime import ContainerSpec, Image, ImageSource, Output
 from harness.containers.session import Session, remove_tree
 from harness.errors import ContainerError
@@ -70,6 +72,16 @@ class ProcessRuntime:
         for warning in image.payload.warnings:
             self._warn(f"image {source.name}: {warning}")
         return image
+
+    async def network(self, name: str, hosts: Sequence[str]) -> Peers:
+        """See `ContainerRuntime.network`."""
+        problem = tunnel_problem() if self._support.namespaces else "containers run without namespaces"
+        if problem is not None:
+            raise ContainerError(
+                f"this machine cannot make a network for {' and '.join(hosts)}: {problem}",
+                hint="Use Docker, or let this user open /dev/net/tun.",
+            )
+        return Peers(name, hosts)
 
     async def start(self, spec: ContainerSpec, on_output: Output) -> ProcessContainer:
         """See `ContainerRuntime.start`."""
@@ -121,17 +133,19 @@ class ProcessContainer:
 
     def __init__(self, spec: ContainerSpec, plan: Plan, session: Session | None) -> None:
         self.spec = spec
+        self.out_of_memory = False
         self._plan = plan
         self._session = session
         self._process: asyncio.subprocess.Process
         self._channel: _Channel
+        self._relay: asyncio.Future[None] | None = None
         self._ended: asyncio.Task[int]
 
     async def start(self, on_output: Output, on_end: Callable[[ProcessContainer], object]) -> None:
         """Start it; returns once the program runs."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
-            self._channel = _Channel(ours)
+            self._channel = _Channel(ours, self._receive)
             supervised = ("--control", str(theirs.fileno()), "--owner", str(os.getpid()))
             try:
                 self._process = await asyncio.create_subprocess_exec(
@@ -158,6 +172,28 @@ class ProcessContainer:
             await self._ended
             raise ContainerError(f"container {self.spec.name} cannot be set up: {problem}")
 
+    def _receive(self, kind: bytes, descriptors: list[int]) -> None:
+        """Something that the container's init says unasked."""
+        if kind == b"m":
+            self.out_of_memory = True
+        elif kind == b"t":
+            assert isinstance(self.spec.network, Peers)  # only then there is an interface
+            assert self.spec.hostname is not None
+            self.spec.network.attach(self.spec.hostname, descriptors[0])
+        elif kind == b"l":
+            self._relay = asyncio.ensure_future(self._relay_from(socket.socket(fileno=descriptors[0])))
+
+    async def _relay_from(self, listening: socket.socket) -> None:
+        """Pass on to the local cloud what connects to it in the container."""
+        assert self.spec.gateway is not None  # only then it listens
+        port = self.spec.gateway.port
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await pass_on(port, reader, writer)
+
+        async with await asyncio.start_server(connected, sock=listening) as server:
+            await server.serve_forever()
+
     async def _run(self, on_output: Output, on_end: Callable[[ProcessContainer], object]) -> int:
         assert self._process.stdout is not None
         try:
@@ -172,6 +208,10 @@ class ProcessContainer:
             raise
         finally:
             self._channel.close()
+            if self._relay is not None:
+                self._relay.cancel()
+            if isinstance(self.spec.network, Peers) and self.spec.hostname is not None:
+                self.spec.network.detach(self.spec.hostname)
             if self._session is not None:
                 self._session.forget(self._process.pid)
             on_end(self)
@@ -179,6 +219,9 @@ class ProcessContainer:
 
     async def wait(self) -> int:
         return await asyncio.shield(self._ended)
+
+    async def refresh(self, target: PurePosixPath) -> None:
+        """Nothing to do: mounts are this machine's own folders."""
 
     async def stop(self, grace: float) -> int:
         with suppress(ProcessLookupError):
@@ -224,8 +267,9 @@ class _Channel:
         ready: Done when the program is started, with None, or with the reason why it is not.
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, on_message: Callable[[bytes, list[int]], object]) -> None:
         end.setblocking(False)
+        self._on_message = on_message
         self._end = end
         self._loop = asyncio.get_running_loop()
         self._problem: bytes | None = None
@@ -274,6 +318,8 @@ class _Channel:
         elif message == b"r":
             if not self.ready.done():  # whoever waited has gone away
                 self.ready.set_result(None)
+        elif message in (b"l", b"m", b"t"):
+            self._on_message(message, descriptors)
         elif message == b"e":
             self._problem = b""
         else:

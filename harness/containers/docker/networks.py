@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.containers.docker.engine import Engine
+from harness.containers.relay import pass_on
 from harness.containers.runtime import ContainerSpec, Gateway
 from harness.errors import ContainerError
 
 __all__ = ["Network", "Networks", "Peers"]
 
-CHUNK = 1 << 16
 DESKTOP_HOST = "host.docker.internal"
 
 
@@ -72,30 +72,13 @@ class Network:
         if ipaddress.ip_address(peer) not in self.subnet or peer == self.gateway:
             writer.close()
             return
-        try:
-            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            writer.close()
-            return
-        await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
+        await pass_on(port, reader, writer)
 
     def close(self) -> None:
         """Take no more connections."""
         for relay in self._relays.values():
             relay.close()
         self._relays.clear()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy one direction of a connection to its end."""
-    with suppress(OSError):
-        while chunk := await reader.read(CHUNK):
-            writer.write(chunk)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
-            return
-    writer.close()
 
 
 class Peers:

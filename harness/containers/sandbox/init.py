@@ -4,7 +4,10 @@ The harness talks to it over a Unix socket, one byte a message. Asked ``s``, ini
 container's network and answers ``s`` with that socket attached (a socket keeps its namespace, so the harness
 can then connect it from outside), or ``n`` when it cannot. Asked ``k``, it kills everything. When the harness
 goes away the socket ends, and so does the container. Unasked, init says ``r`` once the program is started;
-`start` says ``e`` and the reason instead when the container cannot be set up.
+`start` says ``e`` and the reason instead when the container cannot be set up. Before that it says ``t`` with
+the packets of the container's network interface attached, and ``l`` with a socket attached that listens for
+connections to the local cloud, when the container has these. ``m`` says that it is killed for the memory it
+uses.
 """
 
 from __future__ import annotations
@@ -68,6 +71,8 @@ class Init:
             ):
                 message = f"out of memory: more than {self._options.memory} bytes in use, killed\n"
                 os.write(2, message.encode())
+                if self._control is not None:
+                    self._control.send(b"m")
                 self._end(KILLED)
 
     def _signals(self, numbers: bytes) -> None:

@@ -25,6 +25,8 @@ ST_RELATIME = 4096  # the other flags of statvfs are the same bits as mount's
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 24, 36, 38
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFMTU = 0x8916, 0x891C, 0x8922
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000  # from <linux/if_tun.h>
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -131,9 +133,36 @@ def change_root(new: str, old: str) -> None:
 
 
 def loopback_up() -> None:
+    interface_up("lo")
+
+
+def interface_up(name: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        request = bytearray(struct.pack("16sh22x", b"lo", 0))
+        request = bytearray(struct.pack("16sh22x", name.encode(), 0))
         fcntl.ioctl(control, SIOCGIFFLAGS, request)
         (flags,) = struct.unpack_from("h", request, 16)
         struct.pack_into("h", request, 16, flags | IFF_UP)
         fcntl.ioctl(control, SIOCSIFFLAGS, request)
+
+
+def make_interface(tunnel: int, name: str, address: str, mtu: int) -> None:
+    """Make a network interface whose packets are read from, and written to, a file descriptor.
+
+    Args:
+        tunnel: /dev/net/tun, opened in the network namespace that gets the interface.
+        name: The interface's.
+        address: Its IPv4 address with the length of its network's prefix.
+        mtu: Bytes of the longest packet.
+    """
+    label = name.encode()
+    fcntl.ioctl(tunnel, TUNSETIFF, struct.pack("16sH22x", label, IFF_TUN | IFF_NO_PI))
+    host, _, length = address.partition("/")
+    mask = (0xFFFFFFFF << (32 - int(length))) & 0xFFFFFFFF
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for request, number in (
+            (SIOCSIFADDR, socket.inet_aton(host)),
+            (SIOCSIFNETMASK, mask.to_bytes(4, "big")),
+        ):
+            fcntl.ioctl(control, request, struct.pack("16sHH4s16x", label, socket.AF_INET, 0, number))
+        fcntl.ioctl(control, SIOCSIFMTU, struct.pack("16si20x", label, mtu))
+    interface_up(name)

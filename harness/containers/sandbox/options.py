@@ -21,6 +21,14 @@ class Options:
         self.workdir = "/"
         self.hostname = "container"
         self.memory: int | None = None  # bytes
+        self.processors: int | None = None  # how many
+        self.gateway: int | None = (
+            None  # port of the container's loopback whose connections the harness takes
+        )
+        self.address: str | None = (
+            None  # on the network of its peers, with the length of the prefix: 10.0.0.1/24
+        )
+        self.peers: list[tuple[str, str]] = []  # host name, address
         self.environment: dict[str, str] = {}
         self.namespaces = True
         self.overlay = True
@@ -45,6 +53,15 @@ class Options:
                     self.hostname = next(rest)
                 case "--memory":
                     self.memory = int(next(rest))
+                case "--processors":
+                    self.processors = int(next(rest))
+                case "--gateway":
+                    self.gateway = int(next(rest))
+                case "--address":
+                    self.address = next(rest)
+                case "--peer":
+                    name, _, address = next(rest).partition("=")
+                    self.peers.append((name, address))
                 case "--env":  # for names that would change how this interpreter itself is loaded
                     name, _, value = next(rest).partition("=")
                     self.environment[name] = value

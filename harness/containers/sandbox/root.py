@@ -56,7 +56,7 @@ def build_root(options: Options) -> None:
     os.mkdir(SCRATCH)
     mount("tmpfs", SCRATCH, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
 
-    layers = [identity_layer(options.hostname)]
+    layers = [identity_layer(options.hostname, options.peers)]
     for number, folder in enumerate(options.layers):
         layers.append(f"{SCRATCH}/layer{number}")
         bind(HOST + folder, layers[-1], read_only=True)
@@ -93,14 +93,17 @@ def unescaped(text: str) -> str:
     return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in others)
 
 
-def identity_layer(hostname: str) -> str:
-    """A layer with the container's host name, and with UTC as its time zone, as images have it."""
+def identity_layer(hostname: str, peers: list[tuple[str, str]]) -> str:
+    """A layer with the names of the container and its peers, and with UTC as its time zone, as images have it."""
     layer = f"{SCRATCH}/identity"
     os.makedirs(f"{layer}/etc")
     with open(f"{layer}/etc/hostname", "w") as file:
         file.write(f"{hostname}\n")
     with open(f"{layer}/etc/hosts", "w") as file:
-        file.write(f"127.0.0.1 localhost {hostname}\n::1 localhost ip6-localhost ip6-loopback\n")
+        own = "" if any(name == hostname for name, _ in peers) else f" {hostname}"
+        file.write(f"127.0.0.1 localhost{own}\n::1 localhost ip6-localhost ip6-loopback\n")
+        for name, address in peers:
+            file.write(f"{address} {name}\n")
     if os.path.exists(f"{HOST}/usr/share/zoneinfo/Etc/UTC"):
         os.symlink("/usr/share/zoneinfo/Etc/UTC", f"{layer}/etc/localtime")
     return layer

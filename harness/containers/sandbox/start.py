@@ -16,6 +16,7 @@ from .kernel import (
     PR_SET_CHILD_SUBREAPER,
     die_with_parent,
     loopback_up,
+    make_interface,
     new_user,
     prctl,
 )
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
+MTU = 65_000  # bytes of a packet between peers: the longer, the fewer the harness has to carry
+
+
 def main(arguments: list[str]) -> NoReturn:
     control: socket.socket | None = None
     try:
@@ -36,14 +40,26 @@ def main(arguments: list[str]) -> NoReturn:
             control = socket.socket(fileno=options.control)
             control.set_inheritable(False)
         options.environment = given_environment() | options.environment
+        if options.processors is not None and hasattr(os, "sched_setaffinity"):
+            allowed = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, allowed[: options.processors])
         if options.namespaces:
             if options.owner is not None:
                 die_with_parent()
                 if os.getppid() != options.owner:
                     os._exit(KILLED)
             enter_namespaces()
+            # This machine's devices are out of reach once the root is replaced.
+            tunnel = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC) if options.address else None
             build_root(options)
             loopback_up()
+            if tunnel is not None and options.address is not None:
+                make_interface(tunnel, "eth0", options.address, MTU)
+                offer(control, b"t", tunnel)
+                os.close(tunnel)
+            if options.gateway is not None:
+                with listener(options.gateway) as listening:
+                    offer(control, b"l", listening.fileno())
             socket.sethostname(options.hostname)
         else:
             prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -56,6 +72,21 @@ def main(arguments: list[str]) -> NoReturn:
             os.write(2, f"sandbox: {message}\n".encode(errors="replace"))
         os._exit(SETUP_FAILED)
     init.run()
+
+
+def listener(port: int) -> socket.socket:
+    """A socket that listens on the container's loopback."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", port))
+    listening.listen(128)
+    return listening
+
+
+def offer(control: socket.socket | None, kind: bytes, descriptor: int) -> None:
+    """Hand a file descriptor to the harness; a container that was started by hand keeps it to itself."""
+    if control is not None:
+        socket.send_fds(control, [kind], [descriptor])
 
 
 def enter_namespaces() -> None:
