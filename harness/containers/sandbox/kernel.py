@@ -159,10 +159,10 @@ def make_interface(tunnel: int, name: str, address: str, mtu: int) -> None:
     host, _, length = address.partition("/")
     mask = (0xFFFFFFFF << (32 - int(length))) & 0xFFFFFFFF
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        for request, number in (
+        for what, number in (
             (SIOCSIFADDR, socket.inet_aton(host)),
             (SIOCSIFNETMASK, mask.to_bytes(4, "big")),
         ):
-            fcntl.ioctl(control, request, struct.pack("16sHH4s16x", label, socket.AF_INET, 0, number))
+            fcntl.ioctl(control, what, struct.pack("16sHH4s16x", label, socket.AF_INET, 0, number))
         fcntl.ioctl(control, SIOCSIFMTU, struct.pack("16si20x", label, mtu))
     interface_up(name)

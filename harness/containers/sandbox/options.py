@@ -22,12 +22,8 @@ class Options:
         self.hostname = "container"
         self.memory: int | None = None  # bytes
         self.processors: int | None = None  # how many
-        self.gateway: int | None = (
-            None  # port of the container's loopback whose connections the harness takes
-        )
-        self.address: str | None = (
-            None  # on the network of its peers, with the length of the prefix: 10.0.0.1/24
-        )
+        self.gateway: int | None = None  # port of the container's loopback that the harness serves
+        self.address: str | None = None  # on the network of its peers, e.g. 10.0.0.1/24
         self.peers: list[tuple[str, str]] = []  # host name, address
         self.environment: dict[str, str] = {}
         self.namespaces = True

@@ -94,7 +94,7 @@ def unescaped(text: str) -> str:
 
 
 def identity_layer(hostname: str, peers: list[tuple[str, str]]) -> str:
-    """A layer with the names of the container and its peers, and with UTC as its time zone, as images have it."""
+    """A layer with the names of the container and its peers, and with UTC as its time zone, as in images."""
     layer = f"{SCRATCH}/identity"
     os.makedirs(f"{layer}/etc")
     with open(f"{layer}/etc/hostname", "w") as file:

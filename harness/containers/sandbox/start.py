@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> NoReturn:
                 make_interface(tunnel, "eth0", options.address, MTU)
                 offer(control, b"t", tunnel)
                 os.close(tunnel)
-            if options.gateway is not None:
+            if options.gateway is not None and control is not None:  # started by hand, nobody would answer
                 with listener(options.gateway) as listening:
                     offer(control, b"l", listening.fileno())
             socket.sethostname(options.hostname)
