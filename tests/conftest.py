@@ -8,6 +8,9 @@ from functools import cache
 import pytest
 from hypothesis import settings
 
+from harness.containers.docker import connect
+from harness.errors import EnvironmentFault
+
 # In CI the same examples every time: what is to be found by chance is to be found by whoever works on it.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("dev", deadline=None)
@@ -18,12 +21,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 def no_engine() -> str | None:
     """Why no Docker engine can be used, None when one answers."""
     try:
-        import docker
-
-        with docker.from_env(timeout=5) as engine:
-            engine.ping()
-    except Exception as error:  # whatever it is, a container cannot be started
-        return f"no Docker engine answers: {error}"
+        connect(timeout=5).close()
+    except EnvironmentFault as fault:
+        return fault.message
     return None
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -102,10 +103,10 @@ def connect(timeout: float = PATIENCE, address: str | None = None) -> Engine:
     if address is None:
         options = _chosen()
     where = options["base_url"] or "unix:///var/run/docker.sock"
+    options |= {"timeout": timeout, "max_pool_size": 2 * THREADS, "num_pools": 2 * THREADS}
     try:
-        api = docker.APIClient(
-            **options, version="auto", timeout=timeout, max_pool_size=2 * THREADS, num_pools=2 * THREADS
-        )
+        version = _version(options, where)
+        api = docker.APIClient(**options, version=version)
         info = api.info()
     except FAILURES as error:
         raise EnvironmentFault(
@@ -114,6 +115,21 @@ def connect(timeout: float = PATIENCE, address: str | None = None) -> Engine:
         ) from error
     api.timeout = PATIENCE
     return _examined(api, where, info)
+
+
+def _version(options: Mapping[str, Any], address: str) -> str:
+    """The newest version of the API that the engine speaks.
+
+    Found out before the SDK's client proper is made: where no engine answers, that would leave sockets open.
+    """
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(address.removeprefix("unix://"))
+    api = docker.APIClient(**options, version=docker.constants.MINIMUM_DOCKER_API_VERSION)
+    try:
+        return str(api.version(api_version=False)["ApiVersion"])
+    finally:
+        api.close()
 
 
 def _chosen() -> dict[str, Any]:
