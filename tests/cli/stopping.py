@@ -2,7 +2,7 @@
 
     python -m tests.cli.stopping PROJECT RUNTIME TYPE MOMENT
 
-A moment is a status, a secondary status, the start of a message of a job of that type, or ``log``: its first line.
+A moment is a status, a secondary status, the start of a message, or ``log``: the first line of its log.
 """
 
 from __future__ import annotations
