@@ -93,8 +93,10 @@ class DockerContainer:
         stream = api.attach_socket(self._id, {"stdout": 1, "stderr": 1, "stream": 1})
         try:
             api.start(self._id)
-        except APIError as error:
-            stream.close()
+        except BaseException as error:
+            _close(stream)
+            if not isinstance(error, APIError):
+                raise
             code = _exit_code(str(error.explanation))
             if code is None:
                 raise
@@ -163,8 +165,7 @@ class DockerContainer:
         except (*FAILURES, ValueError):
             pass  # `_end` finds out what that means
         finally:
-            with suppress(*FAILURES):
-                stream.close()
+            _close(stream)
             with suppress(RuntimeError):  # the event loop is closed: nobody listens any more
                 deliver(self._drain)
 
@@ -267,6 +268,13 @@ class DockerContainer:
             words.append(f"--entrypoint={entrypoint[0]}")
         words += [spec.image.digest, *entrypoint[1:], *(spec.arguments or ())]
         return shlex.join(words)
+
+
+def _close(stream: Any) -> None:
+    """Close what `attach_socket` gave: over a Unix socket it is a file, whose end leaves the socket open."""
+    with suppress(*FAILURES):
+        getattr(stream, "_sock", stream).close()
+        stream.close()
 
 
 def _exit_code(explanation: str) -> int | None:
