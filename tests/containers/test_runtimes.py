@@ -86,9 +86,13 @@ class Bench:
                 await self._heard.wait()
 
 
-@pytest.fixture(params=RUNTIMES)
-def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(autouse=True)
+def builds(monkeypatch: pytest.MonkeyPatch) -> None:
     build_settings(monkeypatch)
+
+
+@pytest.fixture(params=RUNTIMES)
+def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -334,6 +338,12 @@ def test_too_much_memory_is_fatal_and_known(on: Callable[[Test], None]):
 
 # Files ------------------------------------------------------------------------------------------------
 
+WAYS = [
+    pytest.param("process", False, id="process"),
+    pytest.param("docker", False, id="docker-mounted", marks=pytest.mark.docker),
+    pytest.param("docker", True, id="docker-copied", marks=pytest.mark.docker),
+]
+
 WRITES = """
 import os
 os.makedirs("/opt/ml/model/deep")
@@ -349,10 +359,8 @@ print(open("/opt/ml/input/data/file").read())
 """
 
 
-@pytest.mark.parametrize("copied", [False, True], ids=["mounted", "copied"])
+@pytest.mark.parametrize(("kind", "copied"), WAYS)
 def test_folders_and_who_owns_what_a_container_writes(kind: str, tmp_path: Path, copied: bool):
-    if copied and kind == "process":
-        pytest.skip("the process runtime always mounts")
     options = {"copied": True} if copied else {}
     ml, data = tmp_path / "ml", tmp_path / "data"
     for folder in (ml, data):
@@ -375,10 +383,8 @@ def test_folders_and_who_owns_what_a_container_writes(kind: str, tmp_path: Path,
     assert {path.lstat().st_uid for path in ml.rglob("*")} == {os.getuid()}
 
 
-@pytest.mark.parametrize("copied", [False, True], ids=["mounted", "copied"])
+@pytest.mark.parametrize(("kind", "copied"), WAYS)
 def test_refresh_shows_what_a_running_container_has_written(kind: str, tmp_path: Path, copied: bool):
-    if copied and kind == "process":
-        pytest.skip("the process runtime always mounts")
     options = {"copied": True} if copied else {}
     ml = tmp_path / "ml"
     (ml / "checkpoints").mkdir(parents=True)
