@@ -23,6 +23,22 @@ SIZE_LIMIT = 30 * 2**30
 """Bytes an archive may unpack to: the volume SageMaker gives a hosting or transform instance by default."""
 
 
+HEADER_LIMIT = 2**20
+"""Bytes between the contents of two members: name, attributes and padding. They are kept in memory."""
+
+# What `tarfile` and `gzip` raise for one that is damaged or made to confuse them.
+DAMAGED = (
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    gzip.BadGzipFile,
+    ValueError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+)
+
+
 class ArchiveError(ContainerError):
     """A folder cannot be packed, or an archive is damaged or not safe to unpack."""
 
@@ -83,20 +99,25 @@ def unpack(archive: bytes, into: Path, *, limit: int = SIZE_LIMIT) -> None:
 
     Raises:
         ArchiveError: It is not a tar.gz, is damaged, is larger than `limit`, has a member that would lie
-            outside of `into`, or one that is neither a file nor a folder (SageMaker accepts no links either).
+            outside of `into`, or one that is neither a file nor a folder (SageMaker accepts no links either),
+            or there is no room for it.
     """
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(archive)) as compressed:
             stream = _Limited(compressed, limit)
+            left = limit
             with tarfile.open(fileobj=stream, mode="r|") as members:
-                for member in members:
+                while (member := stream.header(members)) is not None:
+                    left -= member.size  # a sparse file has more than the archive
+                    if left < 0:
+                        raise stream.too_large()
                     _extract(members, member, into)
             while stream.read(1 << 20):  # to the end, where the checksum is
                 pass
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except DAMAGED as error:
         raise ArchiveError(f"not a valid tar.gz archive: {error}") from error
     except OSError as error:
-        raise ArchiveError(f"cannot be unpacked: {error}") from error
+        raise ArchiveError(f"cannot be unpacked: {error.strerror or error}") from error
 
 
 def _extract(members: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> None:
@@ -125,6 +146,17 @@ class _Limited(io.RawIOBase):
         self._stream = stream
         self._limit = limit
         self._left = limit + tarfile.RECORDSIZE  # what the format itself adds at the end
+        self._header_left: int | None = HEADER_LIMIT  # the first header is read on opening
+
+    def header(self, members: tarfile.TarFile) -> tarfile.TarInfo | None:
+        """The next member of an archive that is read from this stream."""
+        self._header_left = HEADER_LIMIT
+        member = members.next()
+        self._header_left = None
+        return member
+
+    def too_large(self) -> ArchiveError:
+        return ArchiveError(f"it unpacks to more than {self._limit:,} bytes")
 
     def readable(self) -> bool:
         return True
@@ -133,5 +165,9 @@ class _Limited(io.RawIOBase):
         content = self._stream.read(size)
         self._left -= len(content)
         if self._left < 0:
-            raise ArchiveError(f"it unpacks to more than {self._limit:,} bytes")
+            raise self.too_large()
+        if self._header_left is not None:
+            self._header_left -= len(content)
+            if self._header_left < 0:
+                raise ArchiveError(f"the header of a member has more than {HEADER_LIMIT:,} bytes")
         return content

@@ -22,10 +22,11 @@ from harness.containers.runtime import ContainerSpec, Mount
 from harness.containers.session import remove_tree
 from harness.errors import ContainerError, EnvironmentFault
 
-__all__ = ["Plan", "Support", "plan_with_namespaces", "plan_without_namespaces", "probe"]
+__all__ = ["BASE_FOLDER", "Plan", "Support", "plan_with_namespaces", "plan_without_namespaces", "probe"]
 
 SANDBOX = Path(__file__).parent / "sandbox" / "__main__.py"
-CONTRACT_FOLDER = PurePosixPath("/opt/ml")  # which SAGEMAKER_BASE_DIR replaces
+CONTRACT_FOLDER = PurePosixPath("/opt/ml")  # which BASE_FOLDER replaces
+BASE_FOLDER = "SAGEMAKER_BASE_DIR"
 
 
 # What this machine can do -----------------------------------------------------------------------------
@@ -178,7 +179,7 @@ def plan_without_namespaces(spec: ContainerSpec, folder: Path) -> Plan:
     # Beside, not instead: a folder of the image may bear the name of one of this machine's.
     paths = [part for entry in _environment(spec)["PATH"].split(":") for part in (translate(entry), entry)]
     environment["PATH"] = ":".join(dict.fromkeys(paths))
-    environment["SAGEMAKER_BASE_DIR"] = str(folder / CONTRACT_FOLDER.relative_to("/"))
+    environment[BASE_FOLDER] = str(folder / CONTRACT_FOLDER.relative_to("/"))
     ports = {port: _free_port() for port in spec.ports}
     if ports:
         environment["SAGEMAKER_BIND_TO_PORT"] = str(next(iter(ports.values())))

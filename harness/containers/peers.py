@@ -65,14 +65,19 @@ class Peers:
             os.close(descriptor)
 
     def _carry(self, descriptor: int) -> None:
-        # A full queue and an interface that is down lose packets, as networks do.
-        with suppress(OSError):
-            for _ in range(TURN):
+        for _ in range(TURN):
+            try:
                 packet = os.read(descriptor, LONGEST)
-                target = self._interfaces.get(packet[16:20]) if packet[0] >> 4 == 4 else None
-                if target is not None:
-                    with suppress(OSError):
-                        os.write(target, packet)
+            except BlockingIOError:
+                return
+            except OSError:  # the interface is gone, with its container; it would be readable for ever
+                asyncio.get_running_loop().remove_reader(descriptor)
+                return
+            target = self._interfaces.get(packet[16:20]) if packet[:1] and packet[0] >> 4 == 4 else None
+            if target is not None:
+                # A full queue and an interface that is down lose packets, as networks do.
+                with suppress(OSError):
+                    os.write(target, packet)
 
     async def close(self) -> None:
         for host in self.hosts:

@@ -19,10 +19,18 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from harness.containers.build import build
-from harness.containers.launch import Plan, Support, plan_with_namespaces, plan_without_namespaces, probe
+from harness.containers.launch import (
+    BASE_FOLDER,
+    Plan,
+    Support,
+    plan_with_namespaces,
+    plan_without_namespaces,
+    probe,
+)
+from harness.containers.leftover import kill_marked
 from harness.containers.output import Lines
 from harness.containers.peers import Peers, tunnel_problem
-from harness.containers.relay import pass_on
+from harness.containers.relay import relay
 from harness.containers.runtime import ContainerSpec, Image, ImageSource, Output
 from harness.containers.session import Session, remove_tree
 from harness.errors import ContainerError
@@ -173,7 +181,7 @@ class ProcessContainer:
             raise ContainerError(f"container {self.spec.name} cannot be set up: {problem}")
 
     def _receive(self, kind: bytes, descriptors: list[int]) -> None:
-        """Something that the container's init says unasked."""
+        """Something that the container's init says unasked; nothing at all when it has ended."""
         if kind == b"m":
             self.out_of_memory = True
         elif kind == b"t":
@@ -181,18 +189,12 @@ class ProcessContainer:
             assert self.spec.hostname is not None
             self.spec.network.attach(self.spec.hostname, descriptors[0])
         elif kind == b"l":
-            self._relay = asyncio.ensure_future(self._relay_from(socket.socket(fileno=descriptors[0])))
-
-    async def _relay_from(self, listening: socket.socket) -> None:
-        """Pass on to the local cloud what connects to it in the container."""
-        assert self.spec.gateway is not None  # only then it listens
-        port = self.spec.gateway.port
-
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await pass_on(port, reader, writer)
-
-        async with await asyncio.start_server(connected, sock=listening) as server:
-            await server.serve_forever()
+            assert self.spec.gateway is not None  # only then it listens
+            listening = socket.socket(fileno=descriptors[0])
+            self._relay = asyncio.ensure_future(relay(listening, self.spec.gateway.port))
+        elif not kind and not self._plan.namespaces:
+            # Somebody may have killed the sandbox, and only it sees to it that the others end.
+            kill_marked(f"{BASE_FOLDER}={self._plan.environment[BASE_FOLDER]}")
 
     async def _run(self, on_output: Output, on_end: Callable[[ProcessContainer], object]) -> int:
         assert self._process.stdout is not None
@@ -294,6 +296,8 @@ class _Channel:
     def close(self) -> None:
         if self._end.fileno() < 0:
             return
+        while self._receive():  # what was said last may decide how it ended
+            pass
         self._loop.remove_reader(self._end)
         self._end.close()
         if not self.ready.done():
@@ -304,15 +308,17 @@ class _Channel:
             if not answer.done():
                 answer.set_exception(ConnectionError("the container has ended"))
 
-    def _receive(self) -> None:
+    def _receive(self) -> bool:
+        """Take one message; whether there was one."""
         try:
             message, descriptors, _, _ = socket.recv_fds(self._end, 1 if self._problem is None else 4096, 1)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except ConnectionResetError:
             message, descriptors = b"", []
         if not message:
-            self._loop.remove_reader(self._end)
+            if self._loop.remove_reader(self._end):
+                self._on_message(b"", [])
         elif self._problem is not None:
             self._problem += message
         elif message == b"r":
@@ -324,6 +330,7 @@ class _Channel:
             self._problem = b""
         else:
             self._answer(descriptors)
+        return bool(message)
 
     def _answer(self, descriptors: list[int]) -> None:
         answer = self._waiting.popleft()

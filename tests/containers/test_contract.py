@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import os
-import tarfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
-from harness.containers.archive import ArchiveError, pack, unpack
 from harness.containers.contract.folder import relative_path
 from harness.containers.contract.serving import batch_environment, serving_spec
 from harness.containers.contract.training import JobFolder, algorithm_error, training_command, training_spec
@@ -253,119 +249,3 @@ def test_reasons_keep_the_exit_code() -> None:
     long = algorithm_error("x" * 1024, 137)
     assert len(long) == 1024
     assert long.endswith("x, exit code: 137")
-
-
-# Archives ---------------------------------------------------------------------------------------------
-
-
-def filled(root: Path) -> Path:
-    (root / "sub" / "empty").mkdir(parents=True)
-    (root / "weights").write_bytes(b"w" * 10_000)
-    (root / "sub" / "run.sh").write_text("#!/bin/sh")
-    (root / "sub" / "run.sh").chmod(0o700)
-    return root
-
-
-def test_packing_is_deterministic_and_members_are_at_the_root(tmp_path: Path) -> None:
-    first, second = filled(tmp_path / "1"), filled(tmp_path / "2")
-    for path in (first / "weights", first / "sub"):
-        os.utime(path, (1, 1))
-    (second / "weights").chmod(0o600)
-    archive = pack(first)
-    assert archive == pack(second)
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        assert tar.getnames() == ["sub", "sub/empty", "sub/run.sh", "weights"]
-        assert {(member.uid, member.gid, member.mtime) for member in tar} == {(0, 0, 0)}
-
-
-def test_what_is_packed_can_be_unpacked(tmp_path: Path) -> None:
-    target = tmp_path / "target"
-    target.mkdir()
-    unpack(pack(filled(tmp_path / "source")), target)
-    assert (target / "weights").read_bytes() == b"w" * 10_000
-    assert (target / "sub" / "empty").is_dir()
-    assert os.access(target / "sub" / "run.sh", os.X_OK)
-    assert not os.access(target / "weights", os.X_OK)
-
-
-def test_an_archive_without_members(tmp_path: Path) -> None:
-    unpack(pack(None), tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_links_are_packed_as_links_and_devices_refused(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to("/etc/passwd")
-    with tarfile.open(fileobj=io.BytesIO(pack(tmp_path))) as tar:
-        [member] = tar
-        assert (member.issym(), member.linkname) == (True, "/etc/passwd")
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ArchiveError, match='"pipe" is neither a file nor a folder'):
-        pack(tmp_path)
-
-
-def archive_of(*members: tarfile.TarInfo, content: bytes = b"evil") -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for member in members:
-            if member.isreg():
-                member.size = len(content)
-            tar.addfile(member, io.BytesIO(content) if member.isreg() else None)
-    return buffer.getvalue()
-
-
-def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    made.type, made.linkname = kind, link
-    return made
-
-
-@pytest.mark.parametrize(
-    ("evil", "said"),
-    [
-        (member("/etc/evil"), "outside"),
-        (member("../evil"), "outside"),
-        (member("a/../../evil"), "outside"),
-        (member("link", tarfile.SYMTYPE, "/etc"), "a link"),
-        (member("link", tarfile.SYMTYPE, "inside"), "a link"),
-        (member("link", tarfile.LNKTYPE, "../../etc/passwd"), "a link"),
-        (member("device", tarfile.CHRTYPE), "a device"),
-        (member("pipe", tarfile.FIFOTYPE), "a device"),
-    ],
-)
-def test_members_that_are_not_safe_are_refused(tmp_path: Path, evil: tarfile.TarInfo, said: str) -> None:
-    target = tmp_path / "target"
-    target.mkdir()
-    with pytest.raises(ArchiveError, match=said):
-        unpack(archive_of(evil), target)
-    assert list(target.iterdir()) == []
-    assert not (tmp_path / "evil").exists()
-
-
-def test_a_bomb_is_refused(tmp_path: Path) -> None:
-    bomb = archive_of(member("zeros"), content=bytes(2_000_000))
-    assert len(bomb) < 10_000
-    with pytest.raises(ArchiveError, match="more than 1,000,000 bytes"):
-        unpack(bomb, tmp_path, limit=1_000_000)
-    unpack(bomb, tmp_path, limit=2_100_000)
-    assert (tmp_path / "zeros").stat().st_size == 2_000_000
-
-
-@pytest.mark.parametrize(
-    "damaged",
-    [
-        b"",
-        b"no archive at all",
-        gzip.compress(b"no tar in here" * 100),
-        archive_of(member("a"), content=os.urandom(20_000))[:-5000],
-        archive_of(member("a"))[:-9] + b"\0" * 9,
-    ],
-    ids=["empty", "text", "gzip without tar", "cut off", "wrong checksum"],
-)
-def test_a_damaged_archive_is_refused(tmp_path: Path, damaged: bytes) -> None:
-    with pytest.raises(ArchiveError):
-        unpack(damaged, tmp_path)
-
-
-def test_a_tar_without_compression_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError, match=r"not a valid tar\.gz archive"):
-        unpack(gzip.decompress(archive_of(member("a"))), tmp_path)

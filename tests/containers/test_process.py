@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,8 +16,10 @@ import pytest
 
 from harness.clock import run
 from harness.containers.launch import SANDBOX, plan_with_namespaces, probe
+from harness.containers.peers import Peers, tunnel_problem
 from harness.containers.process import ProcessContainer, ProcessRuntime
-from harness.containers.runtime import ContainerSpec, Image, Mount
+from harness.containers.runtime import ContainerSpec, Gateway, Image, Mount, PrivateNetwork
+from harness.containers.sandbox.start import some_of
 from harness.containers.session import Session, reap
 from harness.errors import ContainerError, EnvironmentFault
 from tests.containers.conftest import MakeImage
@@ -25,6 +28,10 @@ pytestmark = pytest.mark.slow
 
 needs_namespaces = pytest.mark.skipif(
     not probe().namespaces, reason=f"this machine has no user namespaces: {probe().reason}"
+)
+needs_peers = pytest.mark.skipif(
+    not probe().namespaces or tunnel_problem() is not None,
+    reason=f"this machine has no peers: {probe().reason or tunnel_problem()}",
 )
 modes = pytest.mark.parametrize(
     "namespaces",
@@ -542,6 +549,327 @@ def test_the_sandbox_needs_nothing_of_its_own_interpreter_inside(program: str, c
     done = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
+
+
+# Mounts in mounts, pipes ------------------------------------------------------------------------------
+
+
+@needs_namespaces
+def test_pipes_and_read_only_folders_in_a_mount(plain: Image, tmp_path: Path) -> None:
+    (tmp_path / "ml/input/data").mkdir(parents=True)
+    (tmp_path / "pipes").mkdir()
+    (tmp_path / "fixed").mkdir()
+    os.mkfifo(tmp_path / "pipes/train_0")
+    mounts = (
+        Mount(tmp_path / "fixed", PurePosixPath("/opt/ml/input/data/fixed"), read_only=True),
+        Mount(tmp_path / "pipes", PurePosixPath("/opt/ml/input/data/pipes")),
+        Mount(tmp_path / "pipes/train_0", PurePosixPath("/opt/ml/input/data/train_0")),
+        Mount(tmp_path / "ml", PurePosixPath("/opt/ml")),
+    )
+    script = (
+        "cd /opt/ml/input/data; cat train_0; cat pipes/train_0; touch written;"
+        " touch fixed/x 2>/dev/null || echo fixed"
+    )
+
+    async def body(runtime: ProcessRuntime) -> None:
+        lines: list[str] = []
+        container = await runtime.start(shell(plain, script, mounts=mounts), lines.append)
+        for line in ("first\n", "second\n"):
+            async with asyncio.timeout(20):
+                await asyncio.to_thread((tmp_path / "pipes/train_0").write_text, line)
+                await said(lines, line.strip())
+        assert await container.wait() == 0
+        assert lines == ["first", "second", "fixed"]
+
+    with_runtime(body)
+    assert (tmp_path / "ml/input/data/written").exists()
+    assert list((tmp_path / "fixed").iterdir()) == []
+
+
+# Limits -----------------------------------------------------------------------------------------------
+
+
+@modes
+@pytest.mark.parametrize("cpus", [1, 0.5])
+def test_a_container_sees_as_many_processors_as_it_may_use(
+    plain: Image, namespaces: bool, cpus: float
+) -> None:
+    assert ran(shell(plain, "nproc", cpus=cpus), namespaces) == (0, ["1"])
+
+
+def test_processors_are_chosen_among_those_there_are() -> None:
+    processors = [1, 3, 5, 7]
+    for count in (1, 3, 4):
+        chosen = some_of(processors, count)
+        assert len(chosen) == len(set(chosen)) == count
+        assert set(chosen) <= set(processors)
+        assert processors[os.getpid() % 4] in chosen
+    assert sorted(some_of(processors, 96)) == processors
+
+
+@modes
+def test_only_who_uses_too_much_memory_is_said_to_have(plain: Image, namespaces: bool) -> None:
+    async def body(runtime: ProcessRuntime) -> None:
+        program = "import time; kept = bytearray(200 << 20); time.sleep(60)"
+        spec = ContainerSpec("test", plain, ("python", "-c", program), memory=100 << 20)
+        greedy = await runtime.start(spec, lambda line: None)
+        modest = await runtime.start(shell(plain, "kill -KILL $$", memory=100 << 20), print)
+        assert (await greedy.wait(), greedy.out_of_memory) == (137, True)
+        assert (await modest.wait(), modest.out_of_memory) == (137, False)
+
+    with_runtime(body, namespaces)
+
+
+# The local cloud and the peers ------------------------------------------------------------------------
+
+ASK = """
+import os, socket, sys
+host, port = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://").split(":")
+with socket.create_connection((host, int(port))) as connection:
+    connection.sendall(b"x" * 1_000_000)
+    connection.shutdown(socket.SHUT_WR)
+    answer = b"".join(iter(lambda: connection.recv(65536), b""))
+print(len(answer), os.environ["S3_ENDPOINT_URL"] == os.environ["AWS_ENDPOINT_URL"])
+"""
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer once the other has said all: it takes a half-closed connection."""
+    writer.write(await reader.read())
+    writer.write_eof()
+    await writer.drain()
+    writer.close()
+
+
+def cloud_at(server: asyncio.Server) -> Gateway:
+    return Gateway(server.sockets[0].getsockname()[1], ("AWS_ENDPOINT_URL", "S3_ENDPOINT_URL"))
+
+
+@modes
+def test_a_gateway_leads_to_the_local_cloud(plain: Image, namespaces: bool) -> None:
+    async def body(runtime: ProcessRuntime) -> None:
+        lines: list[str] = []
+        async with await asyncio.start_server(echo, "127.0.0.1") as server:
+            spec = ContainerSpec("test", plain, ("python", "-c", ASK), gateway=cloud_at(server))
+            containers = [await runtime.start(spec, lines.append) for _ in range(3)]
+            assert [await container.wait() for container in containers] == [0] * 3
+        assert lines == ["1000000 True"] * 3
+
+    with_runtime(body, namespaces)
+
+
+@needs_namespaces
+def test_a_gateway_leads_nowhere_else(plain: Image) -> None:
+    program = (
+        "import socket, sys\n"
+        "for address in (('127.0.0.1', int(sys.argv[1])), ('192.0.2.1', 80)):\n"
+        "    try: socket.create_connection(address, timeout=5); print('reached')\n"
+        "    except OSError as error: print(type(error).__name__)\n"
+    )
+
+    async def body(runtime: ProcessRuntime) -> None:
+        lines: list[str] = []
+        async with (
+            await asyncio.start_server(echo, "127.0.0.1") as server,
+            await asyncio.start_server(echo, "127.0.0.1") as other,
+        ):
+            port = str(cloud_at(other).port)
+            command = ("python", "-c", program, port)
+            container = await runtime.start(
+                ContainerSpec("test", plain, command, gateway=cloud_at(server)), lines.append
+            )
+            assert await container.wait() == 0
+        assert lines == ["ConnectionRefusedError", "OSError"]
+
+    with_runtime(body)
+
+
+@needs_namespaces
+def test_connections_to_the_local_cloud_end_with_the_container(plain: Image) -> None:
+    ended: list[bytes] = []
+
+    async def body(runtime: ProcessRuntime) -> None:
+        arrived, gone = asyncio.Event(), asyncio.Event()
+
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            arrived.set()
+            try:
+                ended.append(await reader.read())
+            except ConnectionError:
+                ended.append(b"")
+            gone.set()
+            writer.close()
+
+        script = (
+            "import os, socket, time\n"
+            "port = int(os.environ['AWS_ENDPOINT_URL'].rpartition(':')[2])\n"
+            "kept = socket.create_connection(('127.0.0.1', port)); time.sleep(600)\n"
+        )
+        before = len(os.listdir("/proc/self/fd"))
+        server = await asyncio.start_server(silent, "127.0.0.1")
+        async with server, asyncio.timeout(20):
+            container = await runtime.start(
+                ContainerSpec("test", plain, ("python", "-c", script), gateway=cloud_at(server)), print
+            )
+            await arrived.wait()
+            assert await container.kill() == 137
+            await gone.wait()
+        await asyncio.sleep(0)
+        assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+    with_runtime(body)
+    assert ended == [b""]
+
+
+PEER = """
+import os, socket, sys, time
+own, other = sys.argv[1:]
+assert {name for _, name in socket.if_nameindex()} >= {"lo", "eth0"}
+server = socket.create_server((own, 7777))
+while True:
+    try:
+        with socket.create_connection((other, 7777), 5) as connection:
+            connection.sendall(own.encode() * 100_000)
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.01)
+connection, (address, _) = server.accept()
+content = b"".join(iter(lambda: connection.recv(65536), b""))
+assert address == socket.gethostbyname(other) != socket.gethostbyname(own)
+print(socket.gethostname(), content == other.encode() * 100_000, flush=True)
+port = int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2])
+socket.create_connection(("127.0.0.1", port)).close()
+with socket.create_server(("127.0.0.1", 8080)) as serving:
+    print("ready", flush=True)
+    with serving.accept()[0] as asked:
+        asked.sendall(own.encode())
+"""
+
+
+@needs_peers
+def test_peers_reach_one_another_the_cloud_and_the_harness(plain: Image) -> None:
+    async def body(runtime: ProcessRuntime) -> None:
+        lines: list[str] = []
+        hosts = ("algo-1", "algo-2")
+        network = await runtime.network("job", hosts)
+        async with await asyncio.start_server(echo, "127.0.0.1") as server:
+            containers = [
+                await runtime.start(
+                    ContainerSpec(
+                        f"job-{own}",
+                        plain,
+                        ("python", "-c", PEER, own, other),
+                        ports=(8080,),
+                        gateway=cloud_at(server),
+                        network=network,
+                        hostname=own,
+                    ),
+                    lines.append,
+                )
+                for own, other in (hosts, hosts[::-1])
+            ]
+            await said(lines, "ready", 2)
+            for container in containers:
+                with await container.connect(8080) as connection:
+                    answer = await asyncio.get_running_loop().sock_recv(connection, 100)
+                assert answer == (container.spec.hostname or "").encode()
+            assert [await container.wait() for container in containers] == [0, 0]
+        await network.close()
+        assert sorted(lines) == ["algo-1 True", "algo-2 True", "ready", "ready"]
+
+    with_runtime(body)
+
+
+@needs_peers
+def test_two_networks_do_not_reach_each_other(plain: Image) -> None:
+    # Both have the same addresses: the first host of the one would answer for that of the other.
+    serve = (
+        "import socket, time\n"
+        "server = socket.create_server(('', 7777)); print('ready', flush=True); time.sleep(60)\n"
+    )
+    ask = (
+        "import socket\n"
+        "try: socket.create_connection(('algo-1', 7777), timeout=0.5); print('reached')\n"
+        "except OSError as error: print(type(error).__name__)\n"
+    )
+
+    async def body(runtime: ProcessRuntime) -> None:
+        lines: list[str] = []
+        hosts = ("algo-1", "algo-2")
+        networks = [await runtime.network(name, hosts) for name in ("first", "second")]
+
+        async def start(program: str, network: PrivateNetwork, host: str) -> ProcessContainer:
+            command = ("python", "-c", program)
+            spec = ContainerSpec("test", plain, command, network=network, hostname=host)
+            return await runtime.start(spec, lines.append)
+
+        await start(serve, networks[0], "algo-1")
+        await said(lines, "ready")
+        await (await start(ask, networks[1], "algo-2")).wait()
+        await (await start(ask, networks[0], "algo-2")).wait()
+        assert lines == ["ready", "TimeoutError", "reached"]
+
+    with_runtime(body)
+
+
+def test_without_namespaces_there_are_no_peers() -> None:
+    async def body(runtime: ProcessRuntime) -> None:
+        with pytest.raises(ContainerError, match="algo-1 and algo-2: containers run without namespaces"):
+            await runtime.network("job", ("algo-1", "algo-2"))
+
+    with_runtime(body, namespaces=False)
+
+
+@needs_namespaces
+def test_a_host_that_is_not_on_the_network_is_refused(plain: Image) -> None:
+    async def body(runtime: ProcessRuntime) -> None:
+        network = Peers("job", ("algo-1", "algo-2"))
+        with pytest.raises(ContainerError, match="algo-3 is not on its network"):
+            await runtime.start(shell(plain, "true", network=network, hostname="algo-3"), print)
+
+    with_runtime(body)
+    with pytest.raises(ContainerError, match="two hosts of one name"):
+        Peers("job", ("algo-1", "algo-1"))
+
+
+# Killed by somebody else ------------------------------------------------------------------------------
+
+
+def marked(mark: str) -> list[str]:
+    """The processes with a mark in their environment."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark.encode() in (entry / "environ").read_bytes():
+                found.append(entry.name)
+    return found
+
+
+@modes
+@pytest.mark.parametrize("which", ["sandbox", "its child"])
+def test_a_container_killed_from_outside_has_ended(
+    plain: Image, namespaces: bool, which: str, tmp_path: Path
+) -> None:
+    mark = str(tmp_path)
+
+    async def body(runtime: ProcessRuntime) -> None:
+        lines: list[str] = []
+        script = "setsid sh -c 'trap \"\" TERM HUP; sleep 600; :' & echo ready; sleep 600"
+        spec = shell(plain, script, environment={"MARK": mark}, ports=(8080,))
+        container = await runtime.start(spec, lines.append)
+        await said(lines, "ready")
+        first, *others = sorted(map(int, marked(mark)))
+        os.kill(first if which == "sandbox" else others[0], signal.SIGKILL)
+        async with asyncio.timeout(10):
+            assert await container.wait() == 137
+        with pytest.raises(ConnectionError):
+            await container.connect(8080)
+        deadline = time.monotonic() + 10  # the kernel ends the processes in its own time
+        while marked(mark) and time.monotonic() < deadline:
+            pass
+        assert marked(mark) == []
+
+    with_runtime(body, namespaces)
 
 
 # When the owner dies ----------------------------------------------------------------------------------

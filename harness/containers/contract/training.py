@@ -16,35 +16,98 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.containers.contract.folder import FAILURE_LIMIT, HOST, ROOT, ContractFolder
-from harness.containers.runtime import ContainerSpec, Image, Mount
+from harness.containers.instances import limits
+from harness.containers.runtime import ContainerSpec, Gateway, Image, Mount
 
 __all__ = [
     "Command",
+    "InstanceGroup",
     "JobFolder",
     "algorithm_error",
+    "channel_groups",
+    "checkpoint_path",
+    "group_of",
+    "input_mode",
+    "instance_groups",
     "training_command",
     "training_environment",
     "training_spec",
 ]
 
 
+CHECKPOINTS = ROOT / "checkpoints"
+"""Where checkpoints lie unless the request says otherwise."""
+
+HOMOGENEOUS = "homogeneousCluster"
+"""The name of the only instance group of a job that names none."""
+
+
+@dataclass(frozen=True)
+class InstanceGroup:
+    """Hosts of one instance type.
+
+    Attributes:
+        name: Its name.
+        instance_type: E.g. ``ml.m5.xlarge``.
+        hosts: Their names.
+    """
+
+    name: str
+    instance_type: str
+    hosts: tuple[str, ...]
+
+
+def instance_groups(resources: Mapping[str, Any]) -> list[InstanceGroup]:
+    """The hosts of a ResourceConfig: ``algo-1``, ``algo-2``, ... through all groups."""
+    groups, number = [], 1
+    for item in resources.get("InstanceGroups") or ({**resources, "InstanceGroupName": HOMOGENEOUS},):
+        end = number + item["InstanceCount"]
+        hosts = tuple(f"algo-{host}" for host in range(number, end))
+        groups.append(InstanceGroup(item["InstanceGroupName"], item["InstanceType"], hosts))
+        number = end
+    return groups
+
+
+def group_of(resources: Mapping[str, Any], host: str) -> InstanceGroup:
+    """The group that a host belongs to."""
+    return next(group for group in instance_groups(resources) if host in group.hosts)
+
+
 class JobFolder(ContractFolder):
-    """The folder of a training job."""
+    """The folder of a host of a training job.
+
+    Args:
+        path: See `ContractFolder`.
+        host: The host's name.
+    """
+
+    def __init__(self, path: Path, host: str = HOST) -> None:
+        super().__init__(path)
+        self.host = host
 
     def prepare(self, request: Mapping[str, Any], hook: Mapping[str, Any] | None = None) -> None:
         """Make the folders and write ``input/config``.
 
         Args:
-            request: A CreateTrainingJob request for one host.
+            request: A CreateTrainingJob request.
             hook: What Debugger's hook is to do; None when there is none.
         """
         for part in ("input/config", "input/data", "model", "output/data"):
             self.make(self.path / part)
-        for channel in request.get("InputDataConfig", ()):
-            self.make(self._channel(channel["ChannelName"]))
+        groups = instance_groups(request["ResourceConfig"])
+        here = group_of(request["ResourceConfig"], self.host)
+        channels = {
+            channel["ChannelName"]: channel
+            for channel in request.get("InputDataConfig", ())
+            if here.name in (channel_groups(channel) or (here.name,))
+        }
+        for name, channel in channels.items():
+            if input_mode(request, channel) != "Pipe":
+                self.make(self._channel(name))
         self._config("hyperparameters", dict(request.get("HyperParameters", {})))
-        self._config("inputdataconfig", _input_data_config(request))
-        self._config("resourceconfig", _resource_config(request["ResourceConfig"]))
+        described = {name: _describe_channel(request, channel) for name, channel in channels.items()}
+        self._config("inputdataconfig", described)
+        self._config("resourceconfig", _resource_config(groups, here, self.host))
         if hook is not None:
             self._config("debughookconfig", hook)
 
@@ -78,31 +141,45 @@ class JobFolder(ContractFolder):
         (self.path / "input" / "config" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def _input_data_config(request: Mapping[str, Any]) -> dict[str, Any]:
-    default_mode = request["AlgorithmSpecification"]["TrainingInputMode"]
-    channels: dict[str, Any] = {}
-    for channel in request.get("InputDataConfig", ()):
-        source = channel["DataSource"].get("S3DataSource", {})
-        description = {
-            "TrainingInputMode": channel.get("InputMode", default_mode),
-            "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
-            "RecordWrapperType": channel.get("RecordWrapperType", "None"),
-        }
-        if channel.get("ContentType"):
-            description["ContentType"] = channel["ContentType"]
-        channels[channel["ChannelName"]] = description
-    return channels
+def input_mode(request: Mapping[str, Any], channel: Mapping[str, Any]) -> str:
+    """How a channel is read: ``File``, ``FastFile`` or ``Pipe``; its own word counts before the job's."""
+    mode: str = channel.get("InputMode") or request["AlgorithmSpecification"]["TrainingInputMode"]
+    return mode
 
 
-def _resource_config(resources: Mapping[str, Any]) -> dict[str, Any]:
-    group = "homogeneousCluster"
-    instance = resources["InstanceType"]
+def channel_groups(channel: Mapping[str, Any]) -> Sequence[str]:
+    """The instance groups that get a channel; empty when all do."""
+    groups: Sequence[str] = channel["DataSource"].get("S3DataSource", {}).get("InstanceGroupNames", ())
+    return groups
+
+
+def _describe_channel(request: Mapping[str, Any], channel: Mapping[str, Any]) -> dict[str, Any]:
+    mode = input_mode(request, channel)
+    source = channel["DataSource"].get("S3DataSource", {})
+    description = {
+        "TrainingInputMode": "File" if mode == "FastFile" else mode,  # a program cannot tell the two
+        "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
+        "RecordWrapperType": channel.get("RecordWrapperType", "None"),
+    }
+    if channel.get("ContentType"):
+        description["ContentType"] = channel["ContentType"]
+    return description
+
+
+def _resource_config(groups: Sequence[InstanceGroup], here: InstanceGroup, host: str) -> dict[str, Any]:
     return {
-        "current_host": HOST,
-        "current_instance_type": instance,
-        "current_group_name": group,
-        "hosts": [HOST],
-        "instance_groups": [{"instance_group_name": group, "instance_type": instance, "hosts": [HOST]}],
+        "current_host": host,
+        "current_instance_type": here.instance_type,
+        "current_group_name": here.name,
+        "hosts": sorted(name for group in groups for name in group.hosts),
+        "instance_groups": [
+            {
+                "instance_group_name": group.name,
+                "instance_type": group.instance_type,
+                "hosts": sorted(group.hosts),
+            }
+            for group in groups
+        ],
         "network_interface_name": "eth0",
         "topology": None,
     }
@@ -128,9 +205,20 @@ def training_command(algorithm: Mapping[str, Any]) -> Command:
     )
 
 
-def training_environment(requested: Mapping[str, str], *, name: str, arn: str, region: str) -> dict[str, str]:
-    """The environment of a training container: the request's, and what the platform adds. No credentials."""
+def training_environment(
+    requested: Mapping[str, str], *, name: str, arn: str, region: str, access: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The environment of a training container: the request's, and what the platform adds.
+
+    Args:
+        requested: The request's.
+        name: The job's.
+        arn: The job's.
+        region: Where the job is said to run.
+        access: The credentials its role gives it; the request's own go before them.
+    """
     return {
+        **(access or {}),
         **requested,
         "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
         "AWS_REGION": region,
@@ -141,28 +229,60 @@ def training_environment(requested: Mapping[str, str], *, name: str, arn: str, r
     }
 
 
+def checkpoint_path(request: Mapping[str, Any]) -> PurePosixPath | None:
+    """Where the container keeps its checkpoints; None when the job has none."""
+    config = request.get("CheckpointConfig")
+    return PurePosixPath(config.get("LocalPath") or CHECKPOINTS) if config else None
+
+
 def training_spec(
-    request: Mapping[str, Any], *, image: Image, folder: JobFolder, arn: str, region: str
+    request: Mapping[str, Any],
+    *,
+    image: Image,
+    folder: JobFolder,
+    arn: str,
+    region: str,
+    checkpoints: Path | None = None,
+    gateway: Gateway | None = None,
+    access: Mapping[str, str] | None = None,
 ) -> ContainerSpec:
-    """The container of a training job.
+    """The container of a host of a training job.
 
     Args:
         request: A CreateTrainingJob request.
         image: What its TrainingImage names.
-        folder: Prepared and filled.
+        folder: The host's, prepared and filled.
         arn: The job's.
         region: Where the job is said to run.
+        checkpoints: The folder behind `checkpoint_path`, where that does not lie in ``/opt/ml``.
+        gateway: What it reaches.
+        access: See `training_environment`.
     """
-    name = request["TrainingJobName"]
+    name, host = request["TrainingJobName"], folder.host
     command = training_command(request["AlgorithmSpecification"])
+    group = group_of(request["ResourceConfig"], host)
+    memory, processors = limits(group.instance_type)
+    mounts = [Mount(folder.path, ROOT)]
+    for channel in request.get("InputDataConfig", ()):
+        place = PurePosixPath("input/data", channel["ChannelName"])
+        if input_mode(request, channel) == "FastFile" and (folder.path / place).is_dir():
+            mounts.append(Mount(folder.path / place, ROOT / place, read_only=True))
+    target = checkpoint_path(request)
+    if checkpoints is not None and target is not None:
+        mounts.append(Mount(checkpoints, target))
     return ContainerSpec(
-        name=f"training-{name}",
+        name=f"training-{name}" if host == HOST else f"training-{name}-{host}",
         image=image,
         entrypoint=command.entrypoint,
         arguments=command.arguments,
-        environment=training_environment(request.get("Environment", {}), name=name, arn=arn, region=region),
-        mounts=(Mount(folder.path, ROOT),),
-        hostname=HOST,
+        environment=training_environment(
+            request.get("Environment", {}), name=name, arn=arn, region=region, access=access
+        ),
+        mounts=tuple(mounts),
+        gateway=gateway,
+        hostname=host,
+        memory=memory,
+        cpus=processors,
         labels={"type": "training", "job": name},
     )
 

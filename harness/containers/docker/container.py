@@ -191,15 +191,14 @@ class DockerContainer:
             if self.spec.memory is not None and code:
                 self.out_of_memory = bool(api.inspect_container(self._id)["State"]["OOMKilled"])
             self._folders.fetch(self._id)
-        except NotFound as error:
-            if self._removed:  # by somebody who killed it, and who is not us
+            return code
+        except NotFound:
+            if self._removed:  # by ourselves, while this was waiting
                 return 128 + 9
-            raise ContainerError(f"container {self._name} was removed from outside") from error
+            reason = "it was removed from outside"
         except FAILURES as error:
-            raise ContainerError(
-                f"container {self._name} cannot be followed to its end: {explanation(error)}"
-            ) from error
-        return code
+            reason = explanation(error)
+        raise ContainerError(f"container {self._name} cannot be followed to its end: {reason}")
 
     def _remove(self) -> None:
         """Remove it with its volumes. Blocks."""

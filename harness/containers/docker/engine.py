@@ -71,7 +71,9 @@ class Engine:
         try:
             return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))
         except FAILURES as error:
-            raise ContainerError(explanation(error)) from error
+            reason = explanation(error)
+        # Out here: a chained exception would keep the SDK's connection, and its socket, alive.
+        raise ContainerError(reason)
 
     def close(self) -> None:
         """Let go of the connection."""

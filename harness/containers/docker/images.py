@@ -102,9 +102,10 @@ def build(engine: Engine, source: ImageSource, settings: BuildSettings, progress
             with _archive(context, source.dockerfile, recipe) as archive:
                 _build(engine, source, archive, tag, arguments, settings.network, progress)
             found = engine.api.inspect_image(tag)
+        return _image(source.name, found)
     except FAILURES as error:
-        raise ContainerError(f"image {source.name} cannot be built: {explanation(error)}") from error
-    return _image(source.name, found)
+        reason = explanation(error)
+    raise ContainerError(f"image {source.name} cannot be built: {reason}")
 
 
 def _known(recipe: str, arguments: Mapping[str, str]) -> dict[str, str]:

@@ -41,8 +41,7 @@ def main(arguments: list[str]) -> NoReturn:
             control.set_inheritable(False)
         options.environment = given_environment() | options.environment
         if options.processors is not None and hasattr(os, "sched_setaffinity"):
-            allowed = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(0, allowed[: options.processors])
+            os.sched_setaffinity(0, some_of(sorted(os.sched_getaffinity(0)), options.processors))
         if options.namespaces:
             if options.owner is not None:
                 die_with_parent()
@@ -72,6 +71,12 @@ def main(arguments: list[str]) -> NoReturn:
             os.write(2, f"sandbox: {message}\n".encode(errors="replace"))
         os._exit(SETUP_FAILED)
     init.run()
+
+
+def some_of(processors: list[int], count: int) -> list[int]:
+    """At most `count` processors; containers that run at the same time spread over all of them."""
+    first = os.getpid() % len(processors)
+    return (processors[first:] + processors[:first])[:count]
 
 
 def listener(port: int) -> socket.socket:
