@@ -36,6 +36,10 @@ lock:
 	    --no-annotate --no-header -o requirements.txt pyproject.toml --group build
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-annotate --no-header -o requirements-dev.txt pyproject.toml --group build --group dev
+	for lock in tests/clients/locks/*.in tests/clients/toolkit/requirements.in; do \
+	    uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	        --no-annotate --no-header -o $${lock%.in}.txt $$lock; \
+	done
 
 clean:
 	rm -rf $(VENV) .harness .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

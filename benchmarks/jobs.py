@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -36,6 +36,7 @@ CONCURRENT = 4  # MaxConcurrentTransforms of the pipeline's transform job
 HARNESS = [sys.executable, "-m", "harness.cli"]
 SCENARIO = "scenarios/happy.yaml"
 ML = Path("/opt/ml")
+NOTHING: Mapping[str, str] = {}
 
 
 def main() -> None:
@@ -168,12 +169,14 @@ async def invoke(serving: Running, requests: list[bytes]) -> None:
     http.close()
 
 
-def bare_process(runtime: ContainerRuntime) -> Bare:
+def bare_process(runtime: ContainerRuntime, environment: Mapping[str, str] = NOTHING) -> Bare:
     """The sandbox alone."""
 
     async def start(image: Image, argument: str, mounts: list[Mount]) -> AsyncIterator[Running]:
         ports = (SERVING_PORT,) if argument == "serve" else ()
-        spec = ContainerSpec("bare", image, (argument,), mounts=tuple(mounts), ports=ports)
+        spec = ContainerSpec(
+            "bare", image, (argument,), environment=environment, mounts=tuple(mounts), ports=ports
+        )
         container = await runtime.start(spec, lambda line: None)
         try:
             yield Running(container.wait, lambda: container.connect(SERVING_PORT))
@@ -183,11 +186,14 @@ def bare_process(runtime: ContainerRuntime) -> Bare:
     return start
 
 
-async def bare_docker(image: Image, argument: str, mounts: list[Mount]) -> AsyncIterator[Running]:
+async def bare_docker(
+    image: Image, argument: str, mounts: list[Mount], environment: Mapping[str, str] = NOTHING
+) -> AsyncIterator[Running]:
     """``docker run``, as a user would type it."""
     options = [
         f"--volume={mount.source}:{mount.target}:{'ro' if mount.read_only else 'rw'}" for mount in mounts
     ]
+    options += [f"--env={name}={value}" for name, value in environment.items()]
     port = free_port()
     if argument == "serve":
         options.append(f"--publish=127.0.0.1:{port}:{SERVING_PORT}")

@@ -7,6 +7,7 @@ the one service whose requests may carry no mark at all.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -129,6 +130,19 @@ def is_local(host: str) -> bool:
         or re.fullmatch(r"127\.\d+\.\d+\.\d+", host) is not None
         or host.endswith((".localhost", ".amazonaws.com", ".amazonaws.com.cn"))
     )
+
+
+@lru_cache(maxsize=256)
+def is_relay(host: str) -> bool:
+    """A host at which a container may find the local cloud: a private address of this machine, or the name
+    that Docker Desktop has for it. A number cannot be made to point elsewhere, as a web page's name can.
+    """
+    if host == "host.docker.internal":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_private
+    except ValueError:
+        return False
 
 
 def _signed(request: HttpRequest) -> tuple[str | None, str | None, str | None]:

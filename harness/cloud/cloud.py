@@ -103,6 +103,7 @@ class Cloud:
         clock: Time, for everything that happens in it.
         containers: Runs the containers of jobs and endpoints.
         folder: Where to make the scratch folder; the system's place for temporary files when None.
+        failed: Where to keep the folders of failed jobs; they are deleted when None.
         services: Services of ours: factories by botocore's service name, or `Service` classes. All of them
             when None. What is not here and not moto's is refused by name.
         account: Account id.
@@ -125,6 +126,7 @@ class Cloud:
         clock: Clock | None = None,
         containers: ContainerRuntime | None = None,
         folder: Path | None = None,
+        failed: Path | None = None,
         services: Mapping[str, Factory] | Iterable[type[Service]] | None = None,
         account: str = "123456789012",
         region: str = "us-east-1",
@@ -139,6 +141,7 @@ class Cloud:
         self.events = EventBus(self.clock)
         self.faults = faults or NoFaults()
         self.entropy = entropy or random.Random()
+        self.failed = failed
         self.storage = S3Storage(lambda: self._load_moto().s3())
         self.images: dict[str, Image] = {}
         self.routes: dict[str, App] = {}

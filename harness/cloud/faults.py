@@ -22,12 +22,18 @@ class JobFault:
         failure: Text that stands for ``/opt/ml/output/failure``.
         takes: Virtual seconds from the job's start to its end.
         run: Run the container all the same.
+        interruptions: How often the spot instances of a training job are taken away.
+        interrupted_after: Real seconds that a container runs until then.
+        capacity_after: Virtual seconds until there are instances again.
     """
 
     exit_code: int | None = None
     failure: str | None = None
     takes: float = 0.0
     run: bool = True
+    interruptions: int = 0
+    interrupted_after: float = 1.0
+    capacity_after: float = 0.0
 
 
 class Faults(Protocol):

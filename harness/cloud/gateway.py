@@ -8,7 +8,7 @@ from email.utils import formatdate
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from harness.cloud.addressing import Address, host_name, is_local, locate
+from harness.cloud.addressing import Address, host_name, is_local, is_relay, locate
 from harness.cloud.messages import HttpRequest, HttpResponse, dump
 
 Scope = MutableMapping[str, Any]
@@ -122,7 +122,7 @@ def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
 def _refusal(request: HttpRequest) -> HttpResponse | None:
     """The answer to a request that may come from a web page rather than from a program of the user's."""
     host = host_name(request)
-    if not is_local(host):
+    if not is_local(host) and not is_relay(host):
         return _denied(f"this cloud answers requests for 127.0.0.1 and localhost, not for {host}")
     origin = request.headers.get("origin")
     if origin is not None and not is_local(urlsplit(origin).hostname or origin):

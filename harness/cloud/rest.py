@@ -20,6 +20,9 @@ from harness.cloud.shapes import Compiler, Decoder, encode
 
 _JSON = "application/json"
 
+_REMEMBERED = 1024
+"""Paths whose operation is remembered: callers ask for the same endpoint or function again and again."""
+
 Source = Callable[[HttpRequest, Mapping[str, str], Mapping[str, list[str]]], Any]
 """(request, path labels, query) -> the raw value of a member, None when it is absent."""
 
@@ -179,10 +182,22 @@ class RestJsonProtocol(Protocol):
     def __init__(self, model: ServiceModel) -> None:
         super().__init__(model)
         self._root = _Node()
+        self._matched: dict[tuple[str, str], tuple[Operation, Mapping[str, str]]] = {}
         for operation in model.operations.values():
             self._plant(operation)
 
     def match(self, request: HttpRequest) -> tuple[Operation, Mapping[str, str]]:
+        if request.query:  # it may decide between operations
+            return self._match(request)
+        key = request.method, request.path
+        matched = self._matched.get(key)
+        if matched is None:
+            matched = self._match(request)
+            if len(self._matched) < _REMEMBERED:
+                self._matched[key] = matched
+        return matched
+
+    def _match(self, request: HttpRequest) -> tuple[Operation, Mapping[str, str]]:
         segments = request.path.strip("/").split("/")
         found = self._walk(self._root, segments, 0, [], request)
         if found is None:

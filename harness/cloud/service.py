@@ -60,6 +60,13 @@ class Storage(Protocol):
             ServiceError: NoSuchBucket.
         """
 
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object, if there is one.
+
+        Raises:
+            ServiceError: NoSuchBucket.
+        """
+
 
 class CloudContext(Protocol):
     """What a service sees of the cloud."""
@@ -79,6 +86,10 @@ class CloudContext(Protocol):
     @property
     def folder(self) -> Path:
         """Scratch space, deleted with the cloud."""
+
+    @property
+    def failed(self) -> Path | None:
+        """Where the folders of failed jobs are kept, to be run again by hand; None when they are not."""
 
     @property
     def containers(self) -> ContainerRuntime:

@@ -44,6 +44,10 @@ class S3Storage:
         self._bucket(bucket)
         self._backend().put_object(bucket, key, body)
 
+    def delete(self, bucket: str, key: str) -> None:
+        self._bucket(bucket)
+        self._backend().delete_object(bucket, key)
+
     def _objects(self, bucket: str, prefix: str) -> Iterator[tuple[str, Any]]:
         keys = self._bucket(bucket).keys
         # A snapshot: other threads may be adding objects.

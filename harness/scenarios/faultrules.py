@@ -2,7 +2,7 @@
 
     lambda NAME[, call N | , every call]                throw
     SERVICE OPERATION[, call N | , every call]          throw
-    training job | transform job | processing job       fails, exit_code, takes
+    training job | transform job | processing job       fails, exit_code, takes, interruptions (training)
         | endpoint
         [ NAME][, number N]
 
@@ -30,7 +30,7 @@ _GRAMMAR = (
     "'transform job NAME' or 'endpoint, number 2'"
 )
 _THROW_KEYS = ("at", "throw", "message", "status")
-_JOB_KEYS = ("at", "fails", "exit_code", "takes")
+_JOB_KEYS = ("at", "fails", "exit_code", "takes", "interruptions")
 
 # What the services answer by default with these codes, which few service models declare.
 _COMMON_STATUS = {
@@ -76,6 +76,8 @@ def _job(fault: Value, fields: dict[str, Value], match: re.Match[str]) -> JobRul
         fault.fail(f"the fault at {match.string!r} does nothing", f"add one of: {', '.join(_JOB_KEYS[1:])}")
     kind = match["kind"].removesuffix(" job")
     assert kind in get_args(JobKind)
+    if "interruptions" in fields and kind != "training":
+        fields["interruptions"].fail(f"{match.string!r} cannot be interrupted", "only training jobs can")
     return JobRule(
         at=match.string,
         place=fault.place,
@@ -85,6 +87,7 @@ def _job(fault: Value, fields: dict[str, Value], match: re.Match[str]) -> JobRul
         failure=fields["fails"].text() if "fails" in fields else None,
         exit_code=fields["exit_code"].integer(0, 255) if "exit_code" in fields else None,
         takes=fields["takes"].duration() if "takes" in fields else None,
+        interruptions=fields["interruptions"].integer(1, 100) if "interruptions" in fields else 0,
     )
 
 

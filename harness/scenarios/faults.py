@@ -94,6 +94,7 @@ class ScenarioFaults:
                     failure=rule.failure,
                     takes=rule.takes or 0.0,
                     run=not fails,
+                    interruptions=rule.interruptions,
                 )
         return fault
 

@@ -91,6 +91,7 @@ class JobRule:
         failure: The reason it fails for.
         exit_code: What its container's exit code is taken to be.
         takes: Virtual seconds from its start to its end; None when the scenario does not say.
+        interruptions: How often the spot instances of a training job are taken away.
     """
 
     at: str
@@ -101,6 +102,7 @@ class JobRule:
     failure: str | None
     exit_code: int | None
     takes: float | None
+    interruptions: int = 0
 
 
 @dataclass(frozen=True)

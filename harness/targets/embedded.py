@@ -94,6 +94,7 @@ class EmbeddedTarget:
                     clock=timing,
                     containers=runtime,
                     folder=session.folder("cloud"),
+                    failed=root / ".harness" / "failed",
                     entropy=random.Random() if lasting else random.Random(SEED),
                     services={**SERVICES, "sagemaker": sagemaker},
                 )

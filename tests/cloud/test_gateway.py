@@ -109,7 +109,7 @@ def test_hosts_that_may_ask(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "amazonaws.com.evil"],
+    ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "8.8.8.8", "amazonaws.com.evil"],
 )
 def test_a_web_page_gets_nothing(host: str) -> None:
     assert not is_local(host)
@@ -121,6 +121,17 @@ def test_a_web_page_gets_nothing(host: str) -> None:
                 assert (answer[0], json.loads(answer[2])["__type"]) == (403, "AccessDeniedException")
         local = DESCRIBE | {"Origin": "http://localhost:3000"}
         assert (await blocking(send, cloud, "POST", "/", body=ASKED, headers=local))[0] == 200
+
+    in_cloud(body, Machines)
+
+
+@pytest.mark.parametrize("host", ["172.18.0.1", "10.0.0.1", "[fd00::1]", "host.docker.internal"])
+def test_a_container_may_ask_at_the_address_it_is_given_and_a_web_page_there_may_not(host: str) -> None:
+    async def body(cloud: Cloud) -> None:
+        asked = await blocking(send, cloud, "POST", "/", body=ASKED, headers=DESCRIBE | {"Host": f"{host}:1"})
+        assert asked[0] == 200
+        page = DESCRIBE | {"Origin": f"http://{host}"}
+        assert (await blocking(send, cloud, "POST", "/", body=ASKED, headers=page))[0] == 403
 
     in_cloud(body, Machines)
 

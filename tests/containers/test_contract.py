@@ -9,8 +9,14 @@ import pytest
 
 from harness.containers.contract.folder import relative_path
 from harness.containers.contract.serving import batch_environment, serving_spec
-from harness.containers.contract.training import JobFolder, algorithm_error, training_command, training_spec
-from harness.containers.runtime import Image
+from harness.containers.contract.training import (
+    JobFolder,
+    algorithm_error,
+    checkpoint_path,
+    training_command,
+    training_spec,
+)
+from harness.containers.runtime import Gateway, Image, Mount
 from harness.errors import ContainerError
 
 IMAGE = Image("training", "sha256:" + "0" * 64)
@@ -163,6 +169,48 @@ def test_a_training_container(tmp_path: Path) -> None:
     assert not {
         name for name in spec.environment if name.startswith(("AWS_ACCESS", "AWS_SECRET", "AWS_SESSION"))
     }
+
+
+def test_a_host_among_several(tmp_path: Path) -> None:
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 11, "VolumeSizeInGB": 1}
+    asked = request(
+        ResourceConfig=resources,
+        InputDataConfig=[CHANNELS[0] | {"InputMode": "Pipe"}, CHANNELS[1] | {"InputMode": "FastFile"}],
+    )
+    made = JobFolder(tmp_path / "ml", "algo-2")
+    made.prepare(asked)
+    found = config(made, "resourceconfig")
+    assert found["current_host"] == "algo-2"
+    assert found["hosts"][:3] == ["algo-1", "algo-10", "algo-11"]
+    modes = {name: item["TrainingInputMode"] for name, item in config(made, "inputdataconfig").items()}
+    assert modes == {"train": "Pipe", "test": "File"}
+    assert [path.name for path in (made.path / "input" / "data").iterdir()] == ["test"]
+    gateway = Gateway(1234, ("AWS_ENDPOINT_URL",))
+    spec = training_spec(
+        asked,
+        image=IMAGE,
+        folder=made,
+        arn="a",
+        region="r",
+        gateway=gateway,
+        access={"AWS_ACCESS_KEY_ID": "k"},
+    )
+    assert (spec.name, spec.hostname) == ("training-job-algo-2", "algo-2")
+    assert spec.gateway == gateway
+    assert spec.environment["AWS_ACCESS_KEY_ID"] == "k"
+    assert [(str(mount.target), mount.read_only) for mount in spec.mounts] == [
+        ("/opt/ml", False),
+        ("/opt/ml/input/data/test", True),
+    ]
+
+
+def test_checkpoints_outside_of_the_contract_folder_are_a_mount(tmp_path: Path) -> None:
+    asked = request(CheckpointConfig={"S3Uri": "s3://b/c", "LocalPath": "/var/checkpoints"})
+    made = folder(tmp_path)
+    spec = training_spec(asked, image=IMAGE, folder=made, arn="a", region="r", checkpoints=tmp_path)
+    assert spec.mounts[-1] == Mount(tmp_path, PurePosixPath("/var/checkpoints"))
+    asked["CheckpointConfig"].pop("LocalPath")
+    assert checkpoint_path(asked) == PurePosixPath("/opt/ml/checkpoints")
 
 
 def test_a_serving_container(tmp_path: Path) -> None:

@@ -105,6 +105,12 @@ def test_a_slow_job_runs():
     assert (fault.failure, fault.exit_code, fault.takes, fault.run) == (None, None, 2700, True)
 
 
+def test_spot_instances_are_taken_away():
+    fault = faults("{at: training job, interruptions: 2}").job("training", "t", {})
+    assert fault is not None
+    assert (fault.interruptions, fault.run) == (2, True)
+
+
 def test_an_exit_code_alone_fails_the_job():
     fault = faults("{at: transform job, exit_code: 137}").job("transform", "t", {})
     assert fault is not None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+from harness.cloud.sagemaker.access import require_role
 from harness.cloud.sagemaker.endpoint_configs import EndpointConfigs
 from harness.cloud.sagemaker.endpoints import Endpoints
+from harness.cloud.sagemaker.instance import Health
 from harness.cloud.sagemaker.jobs import Jobs
+from harness.cloud.sagemaker.model_package_groups import ModelPackageGroups
+from harness.cloud.sagemaker.model_packages import ModelPackages
 from harness.cloud.sagemaker.models import Models
 from harness.cloud.sagemaker.processing import ProcessingJobs
-from harness.cloud.sagemaker.records import Tags
+from harness.cloud.sagemaker.records import Tags, check_tags
+from harness.cloud.sagemaker.search import Search
 from harness.cloud.sagemaker.training import TrainingJobs
 from harness.cloud.sagemaker.transform import TransformJobs
 from harness.cloud.sagemaker.tuning import TuningJobs
@@ -18,11 +23,15 @@ from harness.cloud.service import CloudContext, Request, Service
 
 __all__ = ["SageMaker"]
 
-STARTUP_LIMIT = 480.0
-"""Real seconds a serving container has to answer ``/ping``: SageMaker's eight minutes."""
-
 Answer = dict[str, Any]
 JobKind = Literal["training", "transform", "processing", "tuning"]
+
+
+class Creating(Protocol):
+    """What carries out a Create operation."""
+
+    def create(self, params: dict[str, Any]) -> Answer:
+        """Answer the request."""
 
 
 class SageMaker(Service):
@@ -31,20 +40,38 @@ class SageMaker(Service):
     Args:
         cloud: The cloud it belongs to.
         startup_limit: Real seconds a serving container has to answer ``/ping``.
+        ping_interval: Real seconds between two pings of a container that serves.
     """
 
     name = "sagemaker"
 
-    def __init__(self, cloud: CloudContext, *, startup_limit: float = STARTUP_LIMIT) -> None:
+    def __init__(
+        self,
+        cloud: CloudContext,
+        *,
+        startup_limit: float = Health.startup_limit,
+        ping_interval: float = Health.interval,
+    ) -> None:
         super().__init__(cloud)
         self._tags = Tags()
-        self._models = Models(cloud, self._tags)
+        self._groups = ModelPackageGroups(cloud, self._tags)
+        self._packages = ModelPackages(cloud, self._groups, self._tags)
+        self._models = Models(cloud, self._tags, self._packages.containers)
         self._training = TrainingJobs(cloud, self._tags)
         self._transform = TransformJobs(cloud, self._models, self._tags, startup_limit=startup_limit)
         self._processing = ProcessingJobs(cloud, self._tags)
         self._tuning = TuningJobs(cloud, self._training, self._tags)
+        self._search = Search(
+            {
+                "TrainingJob": self._training.documents,
+                "ModelPackage": self._packages.documents,
+                "ModelPackageGroup": self._groups.documents,
+            },
+            self._tags,
+        )
         self._configs = EndpointConfigs(cloud, self._models, self._tags)
-        self.endpoints = Endpoints(cloud, self._configs, self._tags, startup_limit=startup_limit)
+        health = Health(startup_limit, ping_interval)
+        self.endpoints = Endpoints(cloud, self._configs, self._tags, health)
 
     async def close(self) -> None:
         await self.endpoints.close()
@@ -66,7 +93,8 @@ class SageMaker(Service):
     # Training jobs
 
     async def create_training_job(self, request: Request) -> Answer:
-        return self._training.create(request.params)
+        await require_role(self.cloud, request.params["RoleArn"])
+        return self._create(self._training, request)
 
     async def describe_training_job(self, request: Request) -> Answer:
         return self._training.describe(request.params["TrainingJobName"])
@@ -81,7 +109,9 @@ class SageMaker(Service):
     # Models
 
     async def create_model(self, request: Request) -> Answer:
-        return self._models.create(request.params)
+        if role := request.params.get("ExecutionRoleArn"):
+            await require_role(self.cloud, role)
+        return self._create(self._models, request)
 
     async def describe_model(self, request: Request) -> Answer:
         return self._models.describe(request.params["ModelName"])
@@ -93,10 +123,60 @@ class SageMaker(Service):
         self._models.delete(request.params["ModelName"])
         return {}
 
+    # The model registry
+
+    async def create_model_package_group(self, request: Request) -> Answer:
+        return self._create(self._groups, request)
+
+    async def describe_model_package_group(self, request: Request) -> Answer:
+        return self._groups.describe(request.params["ModelPackageGroupName"])
+
+    async def list_model_package_groups(self, request: Request) -> Answer:
+        return self._groups.list(request.params)
+
+    async def delete_model_package_group(self, request: Request) -> Answer:
+        self._groups.delete(request.params["ModelPackageGroupName"])
+        return {}
+
+    async def put_model_package_group_policy(self, request: Request) -> Answer:
+        params = request.params
+        return self._groups.put_policy(params["ModelPackageGroupName"], params["ResourcePolicy"])
+
+    async def get_model_package_group_policy(self, request: Request) -> Answer:
+        return self._groups.get_policy(request.params["ModelPackageGroupName"])
+
+    async def delete_model_package_group_policy(self, request: Request) -> Answer:
+        self._groups.delete_policy(request.params["ModelPackageGroupName"])
+        return {}
+
+    async def create_model_package(self, request: Request) -> Answer:
+        return self._create(self._packages, request)
+
+    async def describe_model_package(self, request: Request) -> Answer:
+        params = request.params
+        metadata_only = params.get("IncludedData") == "MetadataOnly"
+        return self._packages.describe(params["ModelPackageName"], metadata_only=metadata_only)
+
+    async def batch_describe_model_package(self, request: Request) -> Answer:
+        return self._packages.describe_several(request.params["ModelPackageArnList"])
+
+    async def update_model_package(self, request: Request) -> Answer:
+        return self._packages.update(request.params)
+
+    async def list_model_packages(self, request: Request) -> Answer:
+        return self._packages.list(request.params)
+
+    async def delete_model_package(self, request: Request) -> Answer:
+        self._packages.delete(request.params["ModelPackageName"])
+        return {}
+
+    async def search(self, request: Request) -> Answer:
+        return self._search.search(request.params)
+
     # Transform jobs
 
     async def create_transform_job(self, request: Request) -> Answer:
-        return self._transform.create(request.params)
+        return self._create(self._transform, request)
 
     async def describe_transform_job(self, request: Request) -> Answer:
         return self._transform.describe(request.params["TransformJobName"])
@@ -111,7 +191,8 @@ class SageMaker(Service):
     # Processing jobs
 
     async def create_processing_job(self, request: Request) -> Answer:
-        return self._processing.create(request.params)
+        await require_role(self.cloud, request.params["RoleArn"])
+        return self._create(self._processing, request)
 
     async def describe_processing_job(self, request: Request) -> Answer:
         return self._processing.describe(request.params["ProcessingJobName"])
@@ -126,7 +207,9 @@ class SageMaker(Service):
     # Hyperparameter tuning jobs
 
     async def create_hyper_parameter_tuning_job(self, request: Request) -> Answer:
-        return self._tuning.create(request.params)
+        if role := request.params.get("TrainingJobDefinition", {}).get("RoleArn"):
+            await require_role(self.cloud, role)
+        return self._create(self._tuning, request)
 
     async def describe_hyper_parameter_tuning_job(self, request: Request) -> Answer:
         return self._tuning.describe(request.params["HyperParameterTuningJobName"])
@@ -144,7 +227,7 @@ class SageMaker(Service):
     # Endpoint configurations
 
     async def create_endpoint_config(self, request: Request) -> Answer:
-        return self._configs.create(request.params)
+        return self._create(self._configs, request)
 
     async def describe_endpoint_config(self, request: Request) -> Answer:
         return self._configs.describe(request.params["EndpointConfigName"])
@@ -159,7 +242,7 @@ class SageMaker(Service):
     # Endpoints
 
     async def create_endpoint(self, request: Request) -> Answer:
-        return self.endpoints.create(request.params)
+        return self._create(self.endpoints, request)
 
     async def describe_endpoint(self, request: Request) -> Answer:
         return self.endpoints.describe(request.params["EndpointName"])
@@ -170,6 +253,9 @@ class SageMaker(Service):
     async def update_endpoint(self, request: Request) -> Answer:
         return self.endpoints.update(request.params)
 
+    async def update_endpoint_weights_and_capacities(self, request: Request) -> Answer:
+        return self.endpoints.update_weights_and_capacities(request.params)
+
     async def delete_endpoint(self, request: Request) -> Answer:
         self.endpoints.delete(request.params["EndpointName"])
         return {}
@@ -178,10 +264,14 @@ class SageMaker(Service):
 
     async def add_tags(self, request: Request) -> Answer:
         arn = self._tagged(request)
+        check_tags(request.params["Tags"])
         self._tags.add(arn, request.params["Tags"])
         return {"Tags": self._tags.of(arn)}
 
     async def list_tags(self, request: Request) -> Answer:
+        # A resource has no more tags than the smallest page holds: there never is a second page.
+        if request.params.get("NextToken"):
+            raise invalid("Invalid NextToken.")
         return {"Tags": self._tags.of(self._tagged(request))}
 
     async def delete_tags(self, request: Request) -> Answer:
@@ -193,3 +283,9 @@ class SageMaker(Service):
         if not self._tags.known(arn):
             raise invalid("Requested resource not found.")
         return arn
+
+    @staticmethod
+    def _create(records: Creating, request: Request) -> Answer:
+        """Create something that takes tags."""
+        check_tags(request.params.get("Tags", ()))
+        return records.create(request.params)

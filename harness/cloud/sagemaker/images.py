@@ -12,7 +12,13 @@ from collections.abc import Mapping
 from harness.cloud.sagemaker.validation import invalid
 from harness.containers.runtime import Image
 
-__all__ = ["processing_image", "require_model_image", "require_training_image", "resolved"]
+__all__ = [
+    "processing_image",
+    "require_label",
+    "require_model_image",
+    "require_training_image",
+    "resolved",
+]
 
 _ECR = re.compile(
     r"(?P<registry>\d{12})\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/(?P<repository>[^:@]+)([:@].+)?"
@@ -69,6 +75,21 @@ def require_model_image(images: Mapping[str, Image], uri: str) -> Image:
     if _ECR.fullmatch(uri) is None:
         raise invalid(f'Using non-ECR image "{uri}" without Vpc repository access mode is not supported.')
     raise invalid(f"Requested image {uri} not found.")
+
+
+def require_label(image: Image, uri: str, label: str) -> None:
+    """Refuse an image that does not say it can do what is asked of it.
+
+    Args:
+        image: The image.
+        uri: What the request calls it.
+        label: Name of a label that must be ``true``.
+
+    Raises:
+        ServiceError: ValidationException.
+    """
+    if image.labels.get(label) != "true":
+        raise invalid(f"Your Ecr Image {uri} does not contain required {label}=true Docker label(s).")
 
 
 def resolved(uri: str, image: Image) -> str:

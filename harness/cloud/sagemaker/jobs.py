@@ -16,12 +16,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from harness.clock import Clock
 from harness.cloud.errors import ServiceError
 from harness.cloud.faults import JobFault
+from harness.cloud.sagemaker.hosts import STOP_GRACE, HostEnd, HostRun, run_hosts
 from harness.cloud.sagemaker.records import Listing, moment
 from harness.cloud.sagemaker.validation import invalid
 from harness.cloud.service import CloudContext
@@ -41,9 +43,6 @@ __all__ = [
     "storage_failure",
     "times",
 ]
-
-STOP_GRACE = 120.0
-"""Real seconds between SIGTERM and SIGKILL when a job is stopped."""
 
 INTERNAL_ERROR = "InternalServerError: We encountered an internal error. Please try again."
 
@@ -96,6 +95,10 @@ class Job:
         self.modified = self._clock.now()
         self.interrupt.set()
 
+    def expire(self) -> None:
+        """Begin to stop because MaxRuntimeInSeconds is over."""
+        self.stop()
+
     def finish(self, status: str, reason: str | None = None) -> None:
         """Enter a terminal status."""
         self.status = status
@@ -104,6 +107,7 @@ class Job:
 
 
 J = TypeVar("J", bound=Job)
+T = TypeVar("T")
 
 
 class Jobs(Generic[J]):
@@ -153,11 +157,18 @@ class Jobs(Generic[J]):
         await self.jobs[name].ended.wait()
         return self.describe(name)
 
-    def end(self, job: J, status: str, reason: str | None = None) -> None:
-        """Give a job its terminal status and wake who waits for it."""
+    def end(self, job: J, status: str, reason: str | None = None, message: str | None = None) -> None:
+        """Give a job its terminal status and wake who waits for it.
+
+        Args:
+            job: The job.
+            status: Its terminal status.
+            reason: Its FailureReason.
+            message: What else there is to say, e.g. by `explain`.
+        """
         job.finish(status, reason)
         job.ended.set()
-        self.announce(job)
+        self.announce(job, message)
 
     def announce(self, job: J, message: str | None = None) -> None:
         """Publish the job's status."""
@@ -171,9 +182,76 @@ class Jobs(Generic[J]):
             message=message,
         )
 
+    async def carry_out(
+        self, job: J, work: Callable[[], Awaitable[T]], *, limit: float, until: Callable[[T], float]
+    ) -> T:
+        """Do what takes real time, then let virtual time pass.
+
+        Args:
+            job: It is told to stop when the limit is reached.
+            work: Everything that takes real time. Virtual time is held meanwhile.
+            limit: The virtual time that is the job's last.
+            until: The virtual time to wait for, given what came of the work; a stop ends the wait.
+
+        Returns:
+            What `work` returned.
+        """
+        timer = self.cloud.clock.call_at(limit, partial(self._out_of_time, job))
+        try:
+            with self.cloud.clock.work("job"):
+                result = await work()
+            await pause(self.cloud.clock, until(result), job.interrupt)
+        finally:
+            timer.cancel()
+        return result
+
+    def _out_of_time(self, job: J) -> None:
+        if job.status == "InProgress":
+            job.expire()
+            self.announce(job)
+
+    async def explain(self, job: J, folder: Path, ends: Iterable[HostEnd]) -> str | None:
+        """Keep the folder of a job that failed, out of reach of `sweep`.
+
+        Args:
+            job: The job.
+            folder: Its folder, which may not exist.
+            ends: How its containers ended.
+
+        Returns:
+            How to run its containers again by hand; None when folders are not kept, or no container ran.
+        """
+        place, ends = self.cloud.failed, list(ends)
+        if place is None or not ends:
+            return None
+        try:
+            kept = await asyncio.to_thread(_keep, folder, place / f"{self.kind}-{job.name}")
+        except OSError as error:  # the job has failed anyway
+            warning = f"The job's folder could not be kept in {place}: {error.strerror or error}"
+            self.cloud.events.publish("warning", job.name, message=warning)
+            return None
+        commands = (end.reproduce.replace(str(folder), str(kept)) for end in ends)
+        return "Run it again by hand: " + "\n".join(commands)
+
     def sweep(self, folder: Path) -> None:
         """Delete a job's folder, in the background."""
         self.cloud.spawn(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True), f"delete {folder}")
+
+
+KEPT = 5
+"""Folders of failed jobs that are kept: the last ones."""
+
+
+def _keep(folder: Path, kept: Path) -> Path:
+    """Move a folder, and delete the oldest of those beside it. Runs in a thread."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.move(folder, kept)
+    kept.touch()
+    others = sorted(kept.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in others[KEPT:]:
+        shutil.rmtree(path, ignore_errors=True)
+    return kept
 
 
 class BatchJobs(Jobs[J]):
@@ -245,24 +323,13 @@ async def pause(clock: Clock, until: float, interrupt: asyncio.Event) -> None:
 async def run_container(
     cloud: CloudContext, spec: ContainerSpec, on_output: Output, interrupt: asyncio.Event
 ) -> int:
-    """Run a container to its end, or stop it once `interrupt` is set; its exit code.
+    """Run one container by `run_hosts`; its exit code.
 
     Raises:
-        ContainerError: It could not be started.
+        ContainerError: It could not be started, or how it ended cannot be known.
     """
-    container = await cloud.containers.start(spec, on_output)
-    ended = asyncio.ensure_future(container.wait())
-    interrupted = asyncio.ensure_future(interrupt.wait())
-    try:
-        await asyncio.wait({ended, interrupted}, return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done():
-            await container.stop(STOP_GRACE)
-        return await ended
-    finally:
-        interrupted.cancel()
-        if not ended.done():
-            ended.cancel()
-            await container.kill()
+    [end] = await run_hosts(cloud, [HostRun(spec, on_output)], interrupt, network_name=spec.name)
+    return end.exit_code
 
 
 class LogStream:

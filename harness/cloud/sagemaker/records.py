@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from harness.cloud.sagemaker.validation import invalid
 
-__all__ = ["Listing", "Record", "Tags", "moment"]
+__all__ = ["Listing", "Record", "Tags", "check_tags", "moment"]
 
 
 def moment(seconds: float) -> datetime:
@@ -137,6 +137,21 @@ def _decode(token: str, sort_by: str) -> SortKey:
     if made_for != sort_by or not isinstance(first, expected) or not isinstance(number, int):
         raise invalid("Invalid NextToken.")
     return first, number
+
+
+def check_tags(tags: Iterable[Mapping[str, str]]) -> None:
+    """Refuse tags that a caller may not give: AWS's own, and one key twice.
+
+    Raises:
+        ServiceError: ValidationException.
+    """
+    seen: set[str] = set()
+    for tag in tags:
+        if tag["Key"].lower().startswith("aws:"):
+            raise invalid("aws: prefixed tag key names are not allowed for external use.")
+        if tag["Key"] in seen:
+            raise invalid(f"Duplicate tag key: {tag['Key']}. Tag keys must be unique per resource.")
+        seen.add(tag["Key"])
 
 
 class Tags:

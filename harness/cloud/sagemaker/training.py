@@ -2,52 +2,25 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from typing import Any
 
 from harness.cloud.errors import ServiceError
 from harness.cloud.faults import JobFault
+from harness.cloud.sagemaker import profiler
 from harness.cloud.sagemaker.data import require_objects
 from harness.cloud.sagemaker.images import require_training_image
 from harness.cloud.sagemaker.jobs import Jobs, times
 from harness.cloud.sagemaker.records import Listing, Tags, moment
-from harness.cloud.sagemaker.training_run import MAX_RUNTIME, TrainingJob, TrainingRun
-from harness.cloud.sagemaker.validation import invalid, null, one_of, only, parse_s3, unsupported
+from harness.cloud.sagemaker.training_check import check_training
+from harness.cloud.sagemaker.training_job import MAX_RUNTIME, TrainingJob
+from harness.cloud.sagemaker.training_run import TrainingRun
+from harness.cloud.sagemaker.validation import invalid, only
 from harness.cloud.service import CloudContext
+from harness.containers.contract.training import input_mode
 from harness.containers.runtime import Image
 
-__all__ = ["SUPPORTED", "TrainingJobs"]
-
-SUPPORTED = (
-    "TrainingJobName",
-    "RoleArn",
-    "HyperParameters",
-    "AlgorithmSpecification.TrainingImage",
-    "AlgorithmSpecification.TrainingInputMode",
-    "AlgorithmSpecification.MetricDefinitions",
-    "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries",
-    "AlgorithmSpecification.ContainerEntrypoint",
-    "AlgorithmSpecification.ContainerArguments",
-    "InputDataConfig.ChannelName",
-    "InputDataConfig.DataSource.S3DataSource.S3DataType",
-    "InputDataConfig.DataSource.S3DataSource.S3Uri",
-    "InputDataConfig.DataSource.S3DataSource.S3DataDistributionType",
-    "InputDataConfig.ContentType",
-    "InputDataConfig.CompressionType",
-    "InputDataConfig.RecordWrapperType",
-    "InputDataConfig.InputMode",
-    "OutputDataConfig.S3OutputPath",
-    "OutputDataConfig.CompressionType",
-    "ResourceConfig.InstanceType",
-    "ResourceConfig.InstanceCount",
-    "ResourceConfig.VolumeSizeInGB",
-    "StoppingCondition.MaxRuntimeInSeconds",
-    "Tags",
-    "Environment",
-    "EnableNetworkIsolation",
-    "EnableInterContainerTrafficEncryption",
-    "ProfilerConfig.DisableProfiler",
-)
+__all__ = ["TrainingJobs"]
 
 
 class TrainingJobs(Jobs[TrainingJob]):
@@ -91,7 +64,7 @@ class TrainingJobs(Jobs[TrainingJob]):
             ServiceError: ValidationException, ResourceInUse.
         """
         cloud, name, role = self.cloud, params["TrainingJobName"], params["RoleArn"]
-        _check(params)
+        check_training(params)
         if name in self.jobs:
             raise ServiceError(
                 "ResourceInUse",
@@ -101,9 +74,10 @@ class TrainingJobs(Jobs[TrainingJob]):
         image = require_training_image(cloud.images, params["AlgorithmSpecification"]["TrainingImage"], role)
         for channel in params.get("InputDataConfig", ()):
             source = channel["DataSource"]["S3DataSource"]
-            require_objects(
-                cloud.storage, source["S3DataType"], source["S3Uri"], region=cloud.region, role=role
-            )
+            uri: str = source["S3Uri"]
+            if input_mode(params, channel) == "FastFile" and not uri.endswith("/"):
+                uri += "/"  # a folder is mounted: the prefix has to end where one does
+            require_objects(cloud.storage, source["S3DataType"], uri, region=cloud.region, role=role)
         return image
 
     def describe(self, name: str) -> dict[str, Any]:
@@ -113,6 +87,10 @@ class TrainingJobs(Jobs[TrainingJob]):
             ServiceError: ValidationException.
         """
         return _description(self._find(name))
+
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """What Search looks through: the descriptions of all training jobs."""
+        return map(_description, self.jobs.values())
 
     def list(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListTrainingJobs.
@@ -152,55 +130,6 @@ class TrainingJobs(Jobs[TrainingJob]):
         return job
 
 
-def _check(params: dict[str, Any]) -> None:
-    """Raise for what is missing, contradictory or not supported."""
-    only(params, SUPPORTED)
-    algorithm = params.get("AlgorithmSpecification")
-    if not algorithm:
-        raise null("algorithmSpecification")
-    if not algorithm.get("TrainingImage"):
-        raise null("algorithmSpecification.trainingImage")
-    one_of(algorithm["TrainingInputMode"], ("File",), "AlgorithmSpecification.TrainingInputMode")
-    for metric in algorithm.get("MetricDefinitions", ()):
-        try:
-            re.compile(metric["Regex"])
-        except re.error as error:
-            raise invalid(
-                f'The regular expression "{metric["Regex"]}" of the metric {metric["Name"]} is not valid: '
-                f"{error}."
-            ) from error
-    _check_channels(params.get("InputDataConfig", ()))
-    one_of(params["OutputDataConfig"].get("CompressionType"), ("GZIP",), "OutputDataConfig.CompressionType")
-    parse_s3(params["OutputDataConfig"]["S3OutputPath"])
-    resources = params.get("ResourceConfig")
-    if not resources:
-        raise null("resourceConfig")
-    for member in ("InstanceType", "InstanceCount", "VolumeSizeInGB"):
-        if not resources.get(member):
-            raise null(f"resourceConfig.{member[0].lower()}{member[1:]}")
-    if resources["InstanceCount"] > 1:
-        raise unsupported("ResourceConfig.InstanceCount greater than 1")
-    if "StoppingCondition" not in params:
-        raise null("stoppingCondition")
-
-
-def _check_channels(channels: Any) -> None:
-    names = [channel["ChannelName"] for channel in channels]
-    for name in names:
-        if names.count(name) > 1:
-            raise invalid(f"Duplicate channel name: {name}.")
-        if name in (".", ".."):
-            raise invalid(f'"{name}" cannot be the name of a channel.')
-    for number, channel in enumerate(channels, 1):
-        source = channel["DataSource"].get("S3DataSource")
-        if not source:
-            raise null(f"inputDataConfig.{number}.member.dataSource.s3DataSource")
-        one_of(source["S3DataType"], ("S3Prefix", "ManifestFile"), "S3DataType")
-        one_of(channel.get("InputMode"), ("File",), "InputMode")
-        if channel.get("CompressionType", "None") != "None":
-            raise invalid("CompressionType Gzip is only valid with Pipe mode.")
-
-
 def _summary(job: TrainingJob) -> dict[str, Any]:
     return {
         "TrainingJobName": job.name,
@@ -219,7 +148,7 @@ def _description(job: TrainingJob) -> dict[str, Any]:
     if job.tuning_job is not None:
         described["TuningJobArn"] = job.tuning_job
     if job.secondary != "Starting":
-        described["ModelArtifacts"] = {"S3ModelArtifacts": str(job.artifact("model.tar.gz"))}
+        described["ModelArtifacts"] = {"S3ModelArtifacts": str(job.model_place)}
     described |= {"TrainingJobStatus": job.status, "SecondaryStatus": job.secondary}
     if job.failure_reason is not None:
         described["FailureReason"] = job.failure_reason
@@ -244,9 +173,12 @@ def _description(job: TrainingJob) -> dict[str, Any]:
         "SecondaryStatusTransitions": [transition.describe() for transition in job.transitions],
         "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
         "EnableInterContainerTrafficEncryption": request.get("EnableInterContainerTrafficEncryption", False),
-        "EnableManagedSpotTraining": False,
-        "ProfilingStatus": "Disabled",
+        "EnableManagedSpotTraining": request.get("EnableManagedSpotTraining", False),
+        "ProfilingStatus": "Enabled" if profiler.profiles(request) else "Disabled",
     }
+    for member in ("CheckpointConfig", "RetryStrategy", "DebugHookConfig", "ProfilerConfig"):
+        if request.get(member):
+            described[member] = request[member]
     if request.get("InputDataConfig"):
         described["InputDataConfig"] = [
             {"CompressionType": "None", "RecordWrapperType": "None", **channel}
@@ -258,6 +190,8 @@ def _description(job: TrainingJob) -> dict[str, Any]:
             for name, (value, at) in job.metrics.items()
         ]
     if job.terminal and job.downloading is not None:
-        seconds = int(job.finished - job.downloading)
-        described |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+        described |= {
+            "TrainingTimeInSeconds": int(job.finished - job.downloading),
+            "BillableTimeInSeconds": int(job.billable()),
+        }
     return described

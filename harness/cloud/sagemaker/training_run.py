@@ -3,118 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import re
-import struct
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from pathlib import PurePath
 
 from harness.cloud.errors import ServiceError
-from harness.cloud.sagemaker.data import pull, select
-from harness.cloud.sagemaker.jobs import Job, Jobs, LogStream, pause, run_container, storage_failure
-from harness.cloud.sagemaker.records import moment
-from harness.cloud.sagemaker.validation import S3Location, parse_s3
-from harness.containers.archive import pack
-from harness.containers.contract.training import JobFolder, algorithm_error, training_spec
-from harness.containers.runtime import Image
+from harness.cloud.sagemaker.access import access
+from harness.cloud.sagemaker.channels import channels_of
+from harness.cloud.sagemaker.checkpoints import Checkpoints
+from harness.cloud.sagemaker.data import pull
+from harness.cloud.sagemaker.debugger import hook_config, store_tensors
+from harness.cloud.sagemaker.hosts import Beside, HostEnd, HostRun, run_hosts
+from harness.cloud.sagemaker.jobs import Jobs, LogStream, pause, storage_failure
+from harness.cloud.sagemaker.metrics import Metrics
+from harness.cloud.sagemaker.pipes import Pipes
+from harness.cloud.sagemaker.profiler import profiled
+from harness.cloud.sagemaker.training_job import MAX_RUNTIME, MESSAGES, TrainingJob
+from harness.cloud.sagemaker.training_output import Upload, empty_model, models, outputs
+from harness.cloud.sagemaker.validation import parse_s3
+from harness.containers.contract.folder import ROOT, ContractFolder
+from harness.containers.contract.training import (
+    JobFolder,
+    algorithm_error,
+    checkpoint_path,
+    instance_groups,
+    training_spec,
+)
+from harness.containers.runtime import Container, ContainerSpec, Image
 from harness.errors import ContainerError, HarnessError
 
-__all__ = ["MAX_RUNTIME", "TrainingJob", "TrainingRun", "single"]
+__all__ = ["TrainingRun"]
 
-MAX_RUNTIME = 86_400
-"""MaxRuntimeInSeconds when the request does not say, virtual seconds."""
+SYNC_INTERVAL = 1.0
+"""Real seconds between two looks for new checkpoints and metrics."""
 
-MESSAGES = {
-    "Starting": "Preparing the instances for training",
-    "Downloading": "Downloading input data",
-    "Training": "Training image download completed. Training in progress.",
-    "Stopping": "Stopping the training job",
-    "Uploading": "Uploading generated training model",
-    "Completed": "Training job completed",
-    "Failed": "Training job failed",
-    "Stopped": "Training job stopped",
-    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
-}
-"""StatusMessage of each SecondaryStatus, once it is over."""
-
-
-@dataclass
-class Transition:
-    """An item of SecondaryStatusTransitions. Virtual seconds."""
-
-    status: str
-    start: float
-    end: float | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """As the API gives it."""
-        item: dict[str, Any] = {"Status": self.status, "StartTime": moment(self.start)}
-        if self.end is not None:
-            item["EndTime"] = moment(self.end)
-        return item | {"StatusMessage": MESSAGES[self.status]}
-
-
-class TrainingJob(Job):
-    """A training job as the API knows it."""
-
-    def __init__(self, **fields: Any) -> None:
-        super().__init__(**fields)
-        self.transitions = [Transition("Starting", self.created)]
-        self.downloading: float | None = None
-        self.metrics: dict[str, tuple[float, int]] = {}
-        """Last value of each metric, and when it was logged, in whole seconds."""
-        self.tuning_job: str | None = None
-        """ARN of the tuning job that started it."""
-
-    @property
-    def secondary(self) -> str:
-        """SecondaryStatus."""
-        return self.transitions[-1].status
-
-    @property
-    def finished(self) -> float:
-        """When the terminal status began (the last one, if there is none yet)."""
-        return self.transitions[-1].start
-
-    def enter(self, secondary: str) -> None:
-        """Go to a secondary status: where the last one ends, the next begins."""
-        now = self.modified = self._clock.now()
-        self.transitions[-1].end = now
-        terminal = secondary in ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded")
-        self.transitions.append(Transition(secondary, now, now if terminal else None))
-        if secondary == "Downloading":
-            self.downloading = now
-
-    def stop(self, secondary: str = "Stopped") -> None:
-        """Begin to stop; the job will end with this secondary status."""
-        if self.status == "InProgress":
-            self.stopped_by = secondary
-            self.status = "Stopping"
-            self.enter("Stopping")
-            self.interrupt.set()
-
-    def finish(self, status: str, reason: str | None = None) -> None:
-        self.enter(self.stopped_by if status == "Stopped" and self.stopped_by else status)
-        super().finish(status, reason)
-
-    def artifact(self, name: str) -> S3Location:
-        """Where an artifact goes."""
-        base = parse_s3(self.request["OutputDataConfig"]["S3OutputPath"])
-        return base.child(f"{self.name}/output/{name}")
+OUT_OF_MEMORY = (
+    "ClientError: Please use an instance type with more memory, or reduce the size of job data processed on "
+    "an instance."
+)
 
 
 @dataclass
 class Result:
-    """What came out of the container.
+    """What came of an attempt to run a job.
 
     Attributes:
         reason: Why the job fails, None when it does not.
-        artifacts: Name and content of each archive to upload.
+        uploads: What is to be stored, and where.
+        again: The secondary status in which the job waits for its next attempt; None when this was the last.
+        message: How to run the containers again by hand.
     """
 
     reason: str | None = None
-    artifacts: dict[str, bytes] = field(default_factory=dict)
+    uploads: list[Upload] = field(default_factory=list)
+    again: str | None = None
+    message: str | None = None
 
 
 class TrainingRun:
@@ -127,136 +73,294 @@ class TrainingRun:
     """
 
     def __init__(self, jobs: Jobs[TrainingJob], job: TrainingJob, image: Image) -> None:
+        request = job.request
         self._jobs = jobs
         self._cloud = jobs.cloud
         self._job = job
         self._image = image
-        self._folder = JobFolder(jobs.folder / job.name)
-        self._log = LogStream(
-            jobs.cloud,
-            jobs.group,
-            f"{job.name}/algo-1-{int(job.created):010d}",
-            subject=job.name,
-            kind="training",
-            host="algo-1",
-        )
-        self._metrics = [
-            (definition["Name"], re.compile(definition["Regex"]))
-            for definition in job.request["AlgorithmSpecification"].get("MetricDefinitions", ())
-        ]
+        self._folder = jobs.folder / job.name
+        self._hosts = [host for group in instance_groups(request["ResourceConfig"]) for host in group.hosts]
+        self._folders = [JobFolder(self._folder / host, host) for host in self._hosts]
+        self._logs = {
+            host: LogStream(
+                jobs.cloud,
+                jobs.group,
+                f"{job.name}/{host}-{int(job.created):010d}",
+                subject=job.name,
+                kind="training",
+                host=host,
+            )
+            for host in self._hosts
+        }
+        self._metrics = Metrics(jobs.cloud, request, job.metrics)
+        self._checkpoints: list[Checkpoints] = []
+        self._retries: int = request.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
+        self._interruptions = job.fault.interruptions if request.get("EnableManagedSpotTraining") else 0
+        self._reclaimed = False
+
+    # Attempt after attempt ----------------------------------------------------------------------------
 
     async def live(self) -> None:
         """Run the job to its end."""
-        job, clock = self._job, self._cloud.clock
+        job, clock, condition = self._job, self._cloud.clock, self._job.request["StoppingCondition"]
         started = clock.now()
-        longest = job.request["StoppingCondition"].get("MaxRuntimeInSeconds", MAX_RUNTIME)
-        limit = clock.call_at(started + longest, self._out_of_time)
-        try:
-            with clock.work("job"):
-                try:
-                    result = await self._execute()
-                finally:
-                    self._log.flush()
-            await pause(clock, started + job.fault.takes, job.interrupt)
-        finally:
-            limit.cancel()
-        self._finish(result)
-        self._jobs.sweep(self._folder.path)
+        limit = started + condition.get("MaxRuntimeInSeconds", MAX_RUNTIME)
 
-    def _out_of_time(self) -> None:
-        self._job.stop("MaxRuntimeExceeded")
+        def until(result: Result) -> float:
+            return clock.now() if result.again else started + job.fault.takes
+
+        longest_wait = condition.get("MaxWaitTimeInSeconds")
+        wait = clock.call_at(started + longest_wait, self._waited_too_long) if longest_wait else None
+        try:
+            while True:
+                result = await self._jobs.carry_out(job, self._attempt, limit=limit, until=until)
+                if result.again is None or job.status != "InProgress":
+                    break
+                job.interrupt.clear()
+                self._enter(result.again)
+                limit += await self._capacity()  # without instances the clock of MaxRuntimeInSeconds stands
+                if job.status != "InProgress":
+                    break
+                self._enter("Starting")
+        finally:
+            if wait is not None:
+                wait.cancel()
+        self._finish(result)
+        self._jobs.sweep(self._folder)
+
+    async def _capacity(self) -> float:
+        """Wait for instances after an interruption, or for a stop; the virtual seconds that it took."""
+        job, clock = self._job, self._cloud.clock
+        if job.secondary != "Interrupted":
+            return 0.0
+        began = clock.now()
+        await pause(clock, began + job.fault.capacity_after, job.interrupt)
+        if job.stopped_by is None:
+            job.interrupt.clear()
+        return clock.now() - began
+
+    def _waited_too_long(self) -> None:
+        self._job.stop("MaxWaitTimeExceeded")
         self._jobs.announce(self._job)
 
+    async def _attempt(self) -> Result:
+        """Everything that takes real time: download, containers, packing."""
+        try:
+            async with profiled(self._cloud, self._job.request):
+                return await self._execute()
+        finally:
+            await self._metrics.send()
+            for log in self._logs.values():
+                log.flush()
+
     async def _execute(self) -> Result:
-        """Everything that takes real time: download, container, packing."""
         job, fault = self._job, self._job.fault
         self._enter("Starting")
         self._enter("Downloading")
-        code: int | None = None
+        ends: list[HostEnd] = []
         if fault.run:
             try:
                 await self._download()
-            except (ServiceError, ContainerError) as error:
+            except (ServiceError, ContainerError, OSError) as error:
                 return Result(f"ClientError: Data download failed: {storage_failure(error)}")
             if job.stopped_by is None:
                 self._enter("Training")
                 try:
-                    code = await self._train()
-                except HarnessError as error:
-                    self._log.write(f"The container could not be started: {error}")
-                    return Result(f"InternalServerError: The container could not be started: {error.message}")
+                    ends = await self._train()
+                except ServiceError as error:
+                    return Result(f"ClientError: Data download failed: {storage_failure(error)}")
+                except (HarnessError, OSError) as error:
+                    return self._broken(error)
         else:
             self._enter("Training")
-        failed = fault.exit_code if fault.exit_code is not None else code
-        if fault.failure is not None and not failed:
-            failed = 1
-        try:
-            return await asyncio.to_thread(self._collect, failed or 0)
-        except ContainerError as error:
-            return Result(f"ClientError: Artifact upload failed: {error.message}")
+        if self._reclaimed and job.stopped_by is None:
+            return Result(again="Interrupted")
+        return await self._outcome(ends)
+
+    def _broken(self, error: Exception) -> Result:
+        """The container could not be started, or the engine that ran it is gone."""
+        self._logs[self._hosts[0]].write(f"The container could not be run: {error}")
+        if self._retries > 0 and self._job.stopped_by is None:
+            self._retries -= 1
+            return Result(again="Starting")
+        text = error.message if isinstance(error, HarnessError) else str(error)
+        return Result(f"InternalServerError: The container could not be run: {text}")
+
+    # Before -------------------------------------------------------------------------------------------
 
     async def _download(self) -> None:
-        request, storage = self._job.request, self._cloud.storage
-        await asyncio.to_thread(self._folder.prepare, request)
-        for channel in request.get("InputDataConfig", ()):
-            source = channel["DataSource"]["S3DataSource"]
-            objects = select(storage, source["S3DataType"], source["S3Uri"])
-            name = channel["ChannelName"]
-            await pull(storage, objects, partial(self._folder.write, name))
-            if self._job.stopped_by is not None:
-                return
+        job, request, storage = self._job, self._job.request, self._cloud.storage
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)  # of the attempt before
+        self._checkpoints = []
+        self._folders = [JobFolder(self._folder / host, host) for host in self._hosts]
+        for folder in self._folders:
+            await asyncio.to_thread(folder.prepare, request, hook_config(request))
+            for channel in channels_of(request, folder.host):
+                if channel.mode == "Pipe":
+                    continue
+                objects = channel.objects(storage)
+                await pull(storage, objects, partial(folder.write, channel.name))
+                if job.stopped_by is not None:
+                    return
+            await self._restore(folder)
 
-    async def _train(self) -> int:
-        """Run the container to its end, or stop it when the job is stopped; its exit code."""
-        job, cloud = self._job, self._cloud
-        spec = training_spec(
-            job.request, image=self._image, folder=self._folder, arn=job.arn, region=cloud.region
-        )
-        return await run_container(cloud, spec, self._line, job.interrupt)
+    async def _restore(self, folder: JobFolder) -> None:
+        """Bring the checkpoints of a host from S3."""
+        path = checkpoint_path(self._job.request)
+        if path is None:
+            return
+        place = parse_s3(self._job.request["CheckpointConfig"]["S3Uri"])
+        if path.is_relative_to(ROOT):
+            base, below = ContractFolder(folder.path), PurePath(path.relative_to(ROOT))
+        else:
+            base, below = ContractFolder(self._folder), PurePath(f"checkpoints-{folder.host}")
+        checkpoints = Checkpoints(self._cloud.storage, place, base, below)
+        await checkpoints.restore()
+        self._checkpoints.append(checkpoints)
 
-    def _line(self, line: str) -> None:
-        self._log.write(line)
-        for name, pattern in self._metrics:
-            match = pattern.search(line)
-            if match is None or not pattern.groups:
-                continue
-            try:
-                value = single(float(match.group(1)))
-            except (TypeError, ValueError, OverflowError):
-                continue  # not a number
-            if not math.isfinite(value):
-                continue  # CloudWatch does not take these
-            self._job.metrics[name] = (value, int(self._cloud.clock.now()))
+    # Meanwhile ----------------------------------------------------------------------------------------
 
-    def _collect(self, exit_code: int) -> Result:
-        """Pack what the container left. Runs in a thread.
+    async def _train(self) -> list[HostEnd]:
+        """Run the containers to their end, or stop them when the job is stopped.
 
         Raises:
-            ArchiveError: It cannot be packed.
+            ServiceError: What is to be streamed, or where checkpoints go, is not there.
+            ContainerError: A container could not be started, or how it ended cannot be known.
         """
-        folder, fault = self._folder, self._job.fault
-        result = Result()
-        if exit_code:
-            failure = fault.failure if fault.failure is not None else folder.failure()
-            result.reason = algorithm_error(failure, exit_code)
-        model, output = folder.model(), folder.output()
-        if model is not None or not (fault.run or exit_code):
-            result.artifacts["model.tar.gz"] = pack(model)
-        elif result.reason is None and self._job.stopped_by is None:
-            result.reason = "ClientError: Artifact upload failed: No model artifacts found in /opt/ml/model"
-        if output is not None:
-            result.artifacts["output.tar.gz"] = pack(output)
+        job, request, storage = self._job, self._job.request, self._cloud.storage
+        pipes: list[Pipes] = []
+        beside: list[Beside] = [self._look_after]
+        reclaim, self._reclaimed = None, False
+        try:
+            for folder in self._folders:
+                streamed = [
+                    channel for channel in channels_of(request, folder.host) if channel.mode == "Pipe"
+                ]
+                if streamed:
+                    fifos = Pipes(folder.path / "input" / "data")
+                    pipes.append(fifos)
+                    beside.append(fifos.watch)
+                    for channel in streamed:
+                        fifos.add(channel.name, partial(channel.stream, storage))
+            if self._interruptions > 0:
+                self._interruptions -= 1
+                reclaim = asyncio.get_running_loop().call_later(job.fault.interrupted_after, self._reclaim)
+            ends = await run_hosts(
+                self._cloud,
+                [HostRun(self._spec(folder), partial(self._line, folder.host)) for folder in self._folders],
+                job.interrupt,
+                network_name=f"training-{job.name}",
+                beside=beside,
+            )
+        finally:
+            if reclaim is not None:
+                reclaim.cancel()
+            await asyncio.gather(*(fifos.close() for fifos in pipes))
+        for checkpoints in self._checkpoints:
+            await asyncio.to_thread(checkpoints.store)
+        return ends
+
+    def _spec(self, folder: JobFolder) -> ContainerSpec:
+        job, request, cloud = self._job, self._job.request, self._cloud
+        path = checkpoint_path(request)
+        apart = path is not None and not path.is_relative_to(ROOT)
+        reach = access(
+            cloud,
+            name=job.name,
+            role=request["RoleArn"],
+            isolated=bool(request.get("EnableNetworkIsolation")),
+        )
+        return training_spec(
+            request,
+            image=self._image,
+            folder=folder,
+            arn=job.arn,
+            region=cloud.region,
+            checkpoints=self._folder / f"checkpoints-{folder.host}" if apart else None,
+            gateway=reach.gateway,
+            access=reach.environment,
+        )
+
+    def _line(self, host: str, line: str) -> None:
+        self._logs[host].write(line)
+        self._metrics.scan(line)
+
+    def _reclaim(self) -> None:
+        """Take the spot instances away."""
+        self._reclaimed = True
+        self._job.interrupt.set()
+
+    async def _look_after(self, containers: Sequence[Container]) -> None:
+        """Take to S3 and CloudWatch what the containers write, as they write it."""
+        path = checkpoint_path(self._job.request)
+        while True:
+            await asyncio.sleep(SYNC_INTERVAL)
+            await self._metrics.send()
+            if path is None:
+                continue
+            for container, checkpoints in zip(containers, self._checkpoints, strict=True):
+                # What keeps them from being stored now is told at the end, if it is still so.
+                with suppress(ServiceError, ContainerError):
+                    await container.refresh(path)
+                    await asyncio.to_thread(checkpoints.store)
+
+    # After --------------------------------------------------------------------------------------------
+
+    async def _outcome(self, ends: list[HostEnd]) -> Result:
+        """What the containers left, packed; and why the job fails, if it does."""
+        reason = self._failure(ends)
+        try:
+            result = await asyncio.to_thread(self._collect, reason)
+        except ContainerError as error:
+            result = Result(reason or f"ClientError: Artifact upload failed: {error.message}")
+        if result.reason is not None and self._job.stopped_by is None:
+            result.message = await self._jobs.explain(self._job, self._folder, ends)
+            if result.message is not None:
+                self._logs[self._hosts[0]].extend(result.message.splitlines())
         return result
+
+    def _failure(self, ends: Sequence[HostEnd]) -> str | None:
+        """The FailureReason, if the containers or the scenario give one."""
+        fault = self._job.fault
+        # The host that failed first; the others were stopped because of it.
+        failed = [(end.stopped, number) for number, end in enumerate(ends) if end.exit_code]
+        number = min(failed)[1] if failed else 0
+        code = ends[number].exit_code if failed else 0
+        if fault.exit_code is not None:
+            code = fault.exit_code
+        if fault.failure is not None and not code:
+            code = 1
+        if not code:
+            return None
+        if fault.exit_code is None and any(end.out_of_memory for end in ends):
+            return OUT_OF_MEMORY
+        failure = fault.failure if fault.failure is not None else self._folders[number].failure()
+        return algorithm_error(failure, code)
+
+    def _collect(self, reason: str | None) -> Result:
+        """Pack what the containers left. Runs in a thread.
+
+        Raises:
+            ContainerError: It cannot be packed.
+        """
+        job = self._job
+        for folder in self._folders:
+            store_tensors(self._cloud, job.request, folder)
+        model = models(job, self._folders)
+        if not model:
+            if not job.fault.run and reason is None:
+                model = empty_model(job)
+            elif reason is None and job.stopped_by is None:
+                reason = "ClientError: Artifact upload failed: No model artifacts found in /opt/ml/model"
+        return Result(reason, [*model, *outputs(job, self._folders)])
 
     def _finish(self, result: Result) -> None:
         """Upload and end. Not a coroutine: nothing may happen in between."""
-        job = self._job
-        reason = result.reason
-        if result.artifacts:
+        job, reason = self._job, result.reason
+        if result.uploads:
             self._enter("Uploading")
         try:
-            for name, content in result.artifacts.items():
-                place = job.artifact(name)
+            for place, content in result.uploads:
                 self._cloud.storage.put(place.bucket, place.key, content)
         except ServiceError as error:
             reason = reason or f"ClientError: Artifact upload failed: {storage_failure(error)}"
@@ -264,7 +368,7 @@ class TrainingRun:
         if job.stopped_by is not None:
             self._jobs.end(job, "Stopped")
         elif reason is not None:
-            self._jobs.end(job, "Failed", reason)
+            self._jobs.end(job, "Failed", reason, result.message)
         else:
             self._jobs.end(job, "Completed")
 
@@ -272,8 +376,3 @@ class TrainingRun:
         if secondary != self._job.secondary:
             self._job.enter(secondary)
         self._jobs.announce(self._job, MESSAGES[secondary])
-
-
-def single(value: float) -> float:
-    """What is left of a number that has been a 32-bit float, as metric values have."""
-    return float(struct.unpack("<f", struct.pack("<f", value))[0])

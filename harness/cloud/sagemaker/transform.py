@@ -9,7 +9,7 @@ from harness.cloud.faults import JobFault
 from harness.cloud.sagemaker.data import require_objects
 from harness.cloud.sagemaker.images import require_model_image
 from harness.cloud.sagemaker.jobs import BatchJobs, times
-from harness.cloud.sagemaker.models import Models
+from harness.cloud.sagemaker.models import Model, Models
 from harness.cloud.sagemaker.records import Listing, Tags, moment
 from harness.cloud.sagemaker.transform_run import TransformJob, TransformRun
 from harness.cloud.sagemaker.validation import invalid, one_of, only, parse_s3, unsupported
@@ -78,6 +78,7 @@ class TransformJobs(BatchJobs[TransformJob]):
                 f"exists ({arn})",
             )
         model = self._models.get(params["ModelName"])
+        _check_model(model)
         image = require_model_image(cloud.images, model.container["Image"])
         source = params["TransformInput"]["DataSource"]["S3DataSource"]
         require_objects(
@@ -98,6 +99,17 @@ class TransformJobs(BatchJobs[TransformJob]):
         self._tags.start(arn, params.get("Tags", ()))
         self.launch(job, TransformRun(self, job, model, image, startup_limit=self._startup_limit).live)
         return {"TransformJobArn": arn}
+
+
+def _check_model(model: Model) -> None:
+    """Refuse models that batch transform cannot serve, on AWS or here."""
+    if len(model.containers) > 1:
+        raise unsupported("a transform job with an inference pipeline")
+    if model.multi_model:
+        raise invalid("A model in MultiModel mode cannot be used in a transform job.")
+    source = model.containers[0].source
+    if source is not None and source.form != "archive":
+        raise invalid("ModelDataSource is not supported for a transform job.")
 
 
 def _check(params: dict[str, Any]) -> None:

@@ -14,8 +14,8 @@ from harness.cloud.errors import ServiceError
 from harness.cloud.faults import JobFault
 from harness.cloud.sagemaker.jobs import Jobs, times
 from harness.cloud.sagemaker.records import Listing, Tags, moment
-from harness.cloud.sagemaker.training import SUPPORTED as TRAINING
 from harness.cloud.sagemaker.training import TrainingJobs
+from harness.cloud.sagemaker.training_check import SUPPORTED as TRAINING
 from harness.cloud.sagemaker.tuning_run import Trial, TuningJob, TuningRun, stop_trials, training_request
 from harness.cloud.sagemaker.tuning_search import (
     GridSearch,
@@ -55,6 +55,10 @@ SUPPORTED = (
     ),
     "TrainingJobDefinition.DefinitionName",
     "TrainingJobDefinition.StaticHyperParameters",
+    *(
+        f"TrainingJobDefinition.HyperParameterTuningResourceConfig.{member}"
+        for member in ("InstanceType", "InstanceCount", "VolumeSizeInGB")
+    ),
     *(f"TrainingJobDefinition.{member}" for member in TRAINING),
     "Tags",
 )
@@ -191,8 +195,11 @@ def _check(params: dict[str, Any]) -> None:
     definition = params.get("TrainingJobDefinition")
     if not definition:
         raise null("trainingJobDefinition")
-    if not definition.get("ResourceConfig"):
+    resources = [definition.get("ResourceConfig"), definition.get("HyperParameterTuningResourceConfig")]
+    if not any(resources):
         raise null("trainingJobDefinition.resourceConfig")
+    if all(resources):
+        raise invalid("ResourceConfig and HyperParameterTuningResourceConfig cannot both be specified.")
     objective = config.get("HyperParameterTuningJobObjective")
     if not objective:
         raise null("hyperParameterTuningJobConfig.hyperParameterTuningJobObjective")

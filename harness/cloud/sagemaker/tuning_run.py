@@ -11,8 +11,9 @@ from typing import Any
 
 from harness.cloud.errors import ServiceError
 from harness.cloud.sagemaker.jobs import Job, Jobs
+from harness.cloud.sagemaker.metrics import single
 from harness.cloud.sagemaker.training import TrainingJobs
-from harness.cloud.sagemaker.training_run import TrainingJob, single
+from harness.cloud.sagemaker.training_job import TrainingJob
 from harness.cloud.sagemaker.tuning_search import Search
 
 __all__ = ["Trial", "TuningJob", "TuningRun", "stop_trials", "training_request"]
@@ -26,6 +27,8 @@ IMPROVEMENT = 0.01
 _FROM_DEFINITION = (
     *("RoleArn", "AlgorithmSpecification", "InputDataConfig", "OutputDataConfig", "ResourceConfig"),
     *("StoppingCondition", "Environment", "EnableNetworkIsolation", "EnableInterContainerTrafficEncryption"),
+    *("CheckpointConfig", "RetryStrategy", "EnableManagedSpotTraining"),
+    *("CheckpointConfig", "RetryStrategy", "EnableManagedSpotTraining"),
 )
 
 
@@ -117,8 +120,11 @@ def training_request(request: Mapping[str, Any], name: str, tuned: Mapping[str, 
         tuned: The hyperparameters chosen for it.
     """
     definition = request["TrainingJobDefinition"]
+    # Two members for one thing; the SDK uses the newer.
+    resources = definition.get("HyperParameterTuningResourceConfig")
     return {
         "TrainingJobName": name,
+        **({"ResourceConfig": resources} if resources else {}),
         "HyperParameters": {**definition.get("StaticHyperParameters", {}), **tuned},
         "Tags": request.get("Tags", []),
         **{member: definition[member] for member in _FROM_DEFINITION if member in definition},

@@ -15,7 +15,7 @@ from harness.cloud.errors import ServiceError
 from harness.cloud.events import Event, EventBus
 from harness.cloud.faults import JobFault
 from harness.cloud.sagemaker import SageMaker, SageMakerRuntime
-from harness.cloud.service import USER, Request, Service
+from harness.cloud.service import USER, Caller, Request, Service
 from harness.containers.runtime import ContainerSpec, Image, ImageSource, Output
 from harness.errors import ContainerError
 
@@ -114,7 +114,7 @@ class FakeContainer:
     async def connect(self, port: int) -> socket.socket:
         if self._task.done():
             raise ConnectionError("ended")
-        if port != 8080 or self.port is None:
+        if port not in self.spec.ports or self.port is None:
             raise ConnectionRefusedError
         self.connections += 1
         sock = socket.socket()
@@ -166,8 +166,7 @@ class FakeRuntime:
         return container
 
     async def close(self) -> None:
-        for container in self.started:
-            await container.kill()
+        await asyncio.gather(*(container.kill() for container in self.started), return_exceptions=True)
 
 
 async def _serve(handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -279,6 +278,9 @@ class MemoryStorage:
     def put(self, bucket: str, key: str, body: bytes) -> None:
         self._bucket(bucket)[key] = body
 
+    def delete(self, bucket: str, key: str) -> None:
+        self._bucket(bucket).pop(key, None)
+
 
 class ScriptedFaults:
     def __init__(self) -> None:
@@ -299,7 +301,14 @@ class FakeCloud:
     partition = "aws"
     endpoint_url = "http://127.0.0.1:1"
 
-    def __init__(self, folder: Path, *, clock: Clock | None = None, startup_limit: float = 5.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock | None = None,
+        startup_limit: float = 5.0,
+        ping_interval: float = 5.0,
+    ) -> None:
         self.clock = clock or SkippingClock(START)
         self.events = EventBus(self.clock)
         self.faults = ScriptedFaults()
@@ -312,22 +321,36 @@ class FakeCloud:
             PROCESSING: image(cleans),
             SERVING: image(serves()),
         }
+        self.failed: Path | None = None
+        self.metrics: list[Mapping[str, Any]] = []
+        """Requests to CloudWatch."""
         self.logs: dict[tuple[str, str], list[str]] = {}
+        self.others: dict[tuple[str, str], Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+            ("iam", "ListRoles"): lambda params: {"Roles": []},
+            ("cloudwatch", "PutMetricData"): self._put_metrics,
+        }
+        """What other services answer, by service and operation."""
         self.seen: list[Event] = []
         self.errors: list[BaseException] = []
-        self.sagemaker = SageMaker(self, startup_limit=startup_limit)
+        self.sagemaker = SageMaker(self, startup_limit=startup_limit, ping_interval=ping_interval)
         self.runtime = SageMakerRuntime(self, timeout=0.5)
         self._tasks: set[asyncio.Task[Any]] = set()
         self.events.subscribe(self.seen.append)
 
+    def _put_metrics(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        self.metrics.append(params)
+        return {}
+
     def service(self, name: str) -> Service:
         return {"sagemaker": self.sagemaker, "sagemaker-runtime": self.runtime}[name]
 
-    async def call(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        raise NotImplementedError
+    async def call(
+        self, service: str, operation: str, params: Mapping[str, Any], *, caller: Caller = USER
+    ) -> dict[str, Any]:
+        return self.others[service, operation](params)
 
-    def identify(self, caller: Any) -> tuple[str, str]:
-        raise NotImplementedError
+    def identify(self, caller: Caller) -> tuple[str, str]:
+        return f"AKIA{caller.name}", f"secret of {caller.name} as {caller.role}"
 
     def spawn(self, coroutine: Any, name: str) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
@@ -350,7 +373,7 @@ class FakeCloud:
 
     async def do(self, operation: str, **params: Any) -> dict[str, Any]:
         """Call an operation by its Python name: ``create_training_job``."""
-        service = self.runtime if operation == "invoke_endpoint" else self.sagemaker
+        service = self.runtime if operation.startswith("invoke_endpoint") else self.sagemaker
         handler = getattr(service, operation)
         result: dict[str, Any] = await handler(Request(operation, params, USER, "id"))
         return result

@@ -54,8 +54,12 @@ def test_a_model_is_recorded_described_listed_and_deleted() -> None:
             {"Image": "nginx"},
             'Using non-ECR image "nginx" without Vpc repository access mode is not supported.',
         ),
-        ({"Mode": "MultiModel"}, "harness does not support Mode MultiModel yet."),
-        ({"ModelPackageName": "p"}, "harness does not support PrimaryContainer.ModelPackageName yet."),
+        (
+            {"Mode": "MultiModel"},
+            f"Your Ecr Image {SERVING} does not contain required "
+            "com.amazonaws.sagemaker.capabilities.multi-models=true Docker label(s).",
+        ),
+        ({"ModelPackageName": "p"}, "Image cannot be specified together with ModelPackageName."),
     ],
 )
 def test_a_model_that_cannot_work_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -77,11 +81,10 @@ def test_a_model_has_either_a_primary_container_or_containers() -> None:
         assert "cannot both be specified" in both.message
         neither = await cloud.error("create_model", ModelName="m")
         assert "Member must not be null" in neither.message
-        pipeline = await cloud.error("create_model", ModelName="m", Containers=[container(), container()])
-        assert "inference pipeline" in pipeline.message
-        await cloud.do("create_model", ModelName="m", Containers=[container(ContainerHostname="only")])
+        containers = [container(ContainerHostname="first"), container(ContainerHostname="second")]
+        await cloud.do("create_model", ModelName="m", Containers=containers)
         described = await cloud.do("describe_model", ModelName="m")
-        assert [item["ContainerHostname"] for item in described["Containers"]] == ["only"]
+        assert [item["ContainerHostname"] for item in described["Containers"]] == ["first", "second"]
 
     with_cloud(scenario)
 
@@ -114,7 +117,7 @@ def test_an_endpoint_config_is_recorded_described_listed_and_deleted() -> None:
         ([variant(), variant()], "Duplicate production variant name: AllTraffic."),
         (
             [variant(ServerlessConfig={"MemorySizeInMB": 1024, "MaxConcurrency": 1})],
-            "harness does not support",
+            "InitialInstanceCount cannot be specified together with ServerlessConfig.",
         ),
         ([{"VariantName": "a", "ModelName": "digits"}], "1 validation error detected: Value null at "),
     ],
@@ -162,6 +165,32 @@ def test_tags_are_kept_beside_the_resource() -> None:
         await cloud.do("delete_model", ModelName="digits")
         error = await cloud.error("list_tags", ResourceArn=MODEL)
         assert error.code == "ValidationException"
+
+    with_cloud(scenario)
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        (
+            [{"Key": "aws:cloudformation:stack-name", "Value": "s"}],
+            "aws: prefixed tag key names are not allowed for external use.",
+        ),
+        ([{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}], "Duplicate tag key: a."),
+    ],
+)
+def test_tags_that_nobody_may_give_are_refused(tags: list[dict[str, str]], message: str) -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        error = await cloud.error(
+            "create_model", ModelName="digits", PrimaryContainer={"Image": SERVING}, Tags=tags
+        )
+        assert error.code == "ValidationException"
+        assert error.message.startswith(message)
+        assert (await cloud.do("list_models"))["Models"] == []
+        await cloud.do("create_model", ModelName="digits", PrimaryContainer={"Image": SERVING})
+        error = await cloud.error("add_tags", ResourceArn=MODEL, Tags=tags)
+        assert error.message.startswith(message)
+        assert await cloud.do("list_tags", ResourceArn=MODEL) == {"Tags": []}
 
     with_cloud(scenario)
 

@@ -12,7 +12,10 @@ import pytest
 
 from harness.clock import SkippingClock
 from harness.cloud.faults import JobFault
+from harness.cloud.service import Caller
+from harness.containers.runtime import Gateway
 from tests.cloud.sagemaker.fakes import (
+    ROLE,
     START,
     TRAINING,
     Box,
@@ -104,7 +107,8 @@ def test_the_container_is_started_as_the_contract_says() -> None:
         assert environment["TRAINING_JOB_ARN"] == ARN
         assert environment["AWS_REGION"] == "us-east-1"
         assert environment["MINE"] == "1"
-        assert not [name for name in environment if "KEY" in name or "CREDENTIAL" in name]
+        assert environment["AWS_ACCESS_KEY_ID"] == cloud.identify(Caller("job", "train-1", ROLE))[0]
+        assert container.spec.gateway == Gateway(1, ("AWS_ENDPOINT_URL", "S3_ENDPOINT_URL"))
         assert files["input/data/train/0/a"] == "zero"
         assert files["input/data/single/file"] == "x"
         assert json.loads(files["input/config/hyperparameters.json"]) == {"epochs": "3"}
@@ -256,7 +260,7 @@ def test_a_container_that_cannot_be_started_fails_the_job_with_the_reason() -> N
         cloud.containers.refuse = "no namespaces here"
         job = await train(cloud)
         assert job["FailureReason"] == (
-            "InternalServerError: The container could not be started: no namespaces here"
+            "InternalServerError: The container could not be run: no namespaces here"
         )
 
     with_cloud(scenario)
@@ -534,24 +538,21 @@ RESOURCES = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB"
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"EnableManagedSpotTraining": True}, "EnableManagedSpotTraining"),
-        ({"CheckpointConfig": {"S3Uri": "s3://data/c"}}, "CheckpointConfig"),
         ({"VpcConfig": {"Subnets": ["a"], "SecurityGroupIds": ["b"]}}, "VpcConfig"),
-        ({"RetryStrategy": {"MaximumRetryAttempts": 2}}, "RetryStrategy"),
-        ({"AlgorithmSpecification": ALGORITHM | {"TrainingInputMode": "Pipe"}}, "Pipe"),
         (
             {"AlgorithmSpecification": ALGORITHM | {"AlgorithmName": "x"}},
             "AlgorithmSpecification.AlgorithmName",
         ),
-        ({"InputDataConfig": [channel(InputMode="FastFile")]}, "FastFile"),
-        ({"InputDataConfig": [channel(ShuffleConfig={"Seed": 1})]}, "InputDataConfig.ShuffleConfig"),
-        ({"ResourceConfig": RESOURCES | {"InstanceCount": 2}}, "ResourceConfig.InstanceCount"),
-        ({"ResourceConfig": RESOURCES | {"VolumeKmsKeyId": "k"}}, "ResourceConfig.VolumeKmsKeyId"),
+        ({"ResourceConfig": RESOURCES | {"KeepAlivePeriodInSeconds": 60}}, "KeepAlivePeriodInSeconds"),
         (
-            {"OutputDataConfig": {"S3OutputPath": "s3://data", "CompressionType": "NONE"}},
-            "CompressionType NONE",
+            {
+                "InputDataConfig": [
+                    {"ChannelName": "a", "DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-1"}}}
+                ]
+            },
+            "FileSystemDataSource",
         ),
-        ({"StoppingCondition": {"MaxWaitTimeInSeconds": 9}}, "StoppingCondition.MaxWaitTimeInSeconds"),
+        ({"ResourceConfig": RESOURCES | {"VolumeKmsKeyId": "k"}}, "ResourceConfig.VolumeKmsKeyId"),
         ({"SomethingBotocoreLearnsNextYear": {"A": 1}}, "SomethingBotocoreLearnsNextYear"),
     ],
 )

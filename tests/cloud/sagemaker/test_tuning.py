@@ -568,13 +568,10 @@ ALGORITHM = {"TrainingImage": TRAINING, "TrainingInputMode": "File"}
             "HyperParameterTuningJobConfig.ParameterRanges.AutoParameters",
         ),
         ({"most": None}, "ResourceLimits without MaxNumberOfTrainingJobs"),
-        ({"EnableManagedSpotTraining": True}, "TrainingJobDefinition.EnableManagedSpotTraining"),
-        ({"RetryStrategy": {"MaximumRetryAttempts": 1}}, "TrainingJobDefinition.RetryStrategy"),
         (
-            {"HyperParameterTuningResourceConfig": {"InstanceType": "ml.m5.large"}},
-            "TrainingJobDefinition.HyperParameterTuningResourceConfig",
+            {"HyperParameterTuningResourceConfig": {"AllocationStrategy": "Prioritized"}},
+            "TrainingJobDefinition.HyperParameterTuningResourceConfig.AllocationStrategy",
         ),
-        ({"InputDataConfig": [channel(InputMode="FastFile")]}, "InputMode FastFile"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
@@ -663,5 +660,25 @@ def test_a_training_job_that_could_not_run_is_refused_at_creation() -> None:
             "create_hyper_parameter_tuning_job", **tuning_request(InputDataConfig=[channel()])
         )
         assert error.message.startswith("No S3 objects found under S3 URL")
+
+    with_cloud(scenario)
+
+
+def test_resources_may_be_given_as_those_of_the_tuning_job() -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        cloud.images[TRAINING] = image(scores_lr)
+        request = tuning_request(most=1)
+        resources = request["TrainingJobDefinition"].pop("ResourceConfig")
+        request["TrainingJobDefinition"]["HyperParameterTuningResourceConfig"] = resources
+        await cloud.do("create_hyper_parameter_tuning_job", **request)
+        job = await cloud.sagemaker.wait_for_job("tuning", "tune-1")
+        trial = job["BestTrainingJob"]["TrainingJobName"]
+        described = await cloud.do("describe_training_job", TrainingJobName=trial)
+        assert described["ResourceConfig"] == resources
+        both = tuning_request("tune-2", HyperParameterTuningResourceConfig=resources)
+        error = await cloud.error("create_hyper_parameter_tuning_job", **both)
+        assert error.message == (
+            "ResourceConfig and HyperParameterTuningResourceConfig cannot both be specified."
+        )
 
     with_cloud(scenario)

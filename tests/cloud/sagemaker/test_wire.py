@@ -54,12 +54,12 @@ class Clients:
         self.runtime.close()
 
 
-def with_boto3(scenario: Callable[[Clients], None]) -> None:
+def with_boto3(scenario: Callable[[Clients], None], **options: Any) -> None:
     """Run a scenario in a thread, against a cloud with fake containers and storage."""
 
     async def main() -> None:
         runtime = FakeRuntime()
-        async with Cloud(clock=SkippingClock(drift=True), containers=runtime) as cloud:
+        async with Cloud(clock=SkippingClock(drift=True), containers=runtime, **options) as cloud:
             cloud.storage = MemoryStorage("data")  # type: ignore[assignment]
             cloud.images |= {TRAINING: image(trains), SERVING: image(serves())}
             clients = Clients(cloud)
@@ -208,5 +208,61 @@ def test_errors_of_the_model_carry_their_fields() -> None:
         assert response["ResponseMetadata"]["HTTPStatusCode"] == 424
         assert (response["OriginalStatusCode"], response["OriginalMessage"]) == (400, "no")
         assert response["LogStreamArn"].endswith(":log-group:/aws/sagemaker/Endpoints/digits")
+
+    with_boto3(scenario)
+
+
+def test_the_model_registry() -> None:
+    def scenario(at: Clients) -> None:
+        sagemaker = at.sagemaker
+        tags = [{"Key": "team", "Value": "a"}]
+        group = sagemaker.create_model_package_group(ModelPackageGroupName="digits", Tags=tags)
+        assert sagemaker.list_tags(ResourceArn=group["ModelPackageGroupArn"])["Tags"] == tags
+        assert sagemaker.describe_model_package_group(ModelPackageGroupName="digits")["CreatedBy"] == {}
+        notes = {
+            "CustomerMetadataProperties": {"f1": "0.9"},
+            "Domain": "COMPUTER_VISION",
+            "ModelCard": {"ModelCardContent": "{}", "ModelCardStatus": "Draft"},
+            "ModelMetrics": {
+                "ModelQuality": {"Statistics": {"ContentType": "json", "S3Uri": "s3://data/statistics"}}
+            },
+        }
+        specification = {
+            "Containers": [{"Image": SERVING, "Environment": {"A": "1"}}],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        }
+        arn = sagemaker.create_model_package(
+            ModelPackageGroupName="digits", InferenceSpecification=specification, **notes
+        )["ModelPackageArn"]
+        extra = [{"Name": "more", **specification}]
+        sagemaker.update_model_package(
+            ModelPackageArn=arn,
+            ModelApprovalStatus="Approved",
+            AdditionalInferenceSpecificationsToAdd=extra,
+        )
+        described = sagemaker.describe_model_package(ModelPackageName=arn)
+        assert notes.items() <= described.items()
+        assert described["AdditionalInferenceSpecifications"][0]["Name"] == "more"
+        several = sagemaker.batch_describe_model_package(ModelPackageArnList=[arn, f"{arn}0"])
+        assert set(several["ModelPackageSummaries"]) == {arn}
+        assert set(several["BatchDescribeModelPackageErrorMap"]) == {f"{arn}0"}
+        pages = sagemaker.get_paginator("list_model_packages").paginate(
+            ModelPackageGroupName="digits", ModelApprovalStatus="Approved"
+        )
+        assert [item["ModelPackageArn"] for page in pages for item in page["ModelPackageSummaryList"]] == [
+            arn
+        ]
+        for resource in ("TrainingJob", "ModelPackage", "ModelPackageGroup"):
+            if resource == "TrainingJob":
+                sagemaker.create_training_job(**training_request())
+            found = sagemaker.search(Resource=resource)["Results"]
+            assert [set(result) for result in found] == [{resource}]
+        with pytest.raises(ClientError) as caught:
+            sagemaker.delete_model_package_group(ModelPackageGroupName="digits")
+        assert caught.value.response["Error"]["Code"] == "ConflictException"
+        assert caught.value.response["Error"]["Message"].startswith("Model Package Group arn:")
+        sagemaker.delete_model_package(ModelPackageName=arn)
+        sagemaker.delete_model_package_group(ModelPackageGroupName="digits")
 
     with_boto3(scenario)
