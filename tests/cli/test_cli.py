@@ -67,13 +67,27 @@ def test_a_bad_scenario_starts_nothing(tmp_path):
     assert not (root / ".harness" / "sessions").exists()
 
 
-@pytest.mark.parametrize("choice", ["docker", "stub"])
-def test_a_default_for_containers_that_is_not_there_yet(tmp_path, choice):
+def test_a_default_for_containers_that_is_not_there_yet(tmp_path):
     root = project(tmp_path)
-    (root / "harness.toml").write_text(f'template = "t.yaml"\n[scenarios]\ncontainers = "{choice}"\n')
+    (root / "harness.toml").write_text('template = "t.yaml"\n[scenarios]\ncontainers = "stub"\n')
     result = invoke("run", "-C", str(root))
     assert result.exit_code == 2
-    assert f"containers: {choice} is not supported yet" in result.stderr
+    assert "containers: stub is not supported yet" in result.stderr
+
+
+def test_scenarios_that_ask_for_different_runtimes_are_not_run_together(tmp_path):
+    root = project(tmp_path)
+    for choice in ("docker", "process"):
+        (root / "scenarios" / f"{choice}.yaml").write_text(f"name: {choice}\ncontainers: {choice}\n")
+    result = invoke("run", "-C", str(root), "docker", "process")
+    assert result.exit_code == 2
+    assert "these scenarios ask for different runtimes: docker and process" in result.stderr
+
+
+def test_an_empty_cloud_takes_no_containers():
+    result = invoke("up", "--empty", "--containers", "docker")
+    assert result.exit_code == 2
+    assert "--empty runs no containers" in result.stderr
 
 
 def test_a_missing_template(tmp_path):

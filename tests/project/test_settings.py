@@ -4,7 +4,7 @@ import pytest
 
 from harness.errors import SettingsError
 from harness.project import Project
-from harness.project.settings import ImageSettings, Settings, StageSettings
+from harness.project.settings import ContainerSettings, ImageSettings, Settings, StageSettings
 
 FULL = """
 template = "definitions/template.yaml"
@@ -27,6 +27,10 @@ parameters = {NameSuffix = "-dev"}
 [scenarios]
 folder = "stories"
 containers = "stub"
+
+[containers]
+internet = true
+startup_limit = 30
 """
 
 
@@ -51,6 +55,7 @@ def test_everything_that_can_be_said(tmp_path):
     assert settings.local == {"NameSuffix": "-local", "Count": "2"}
     assert settings.stages == {"dev": StageSettings("123456789012", "eu-central-1", {"NameSuffix": "-dev"})}
     assert (settings.scenarios.folder, settings.scenarios.containers) == ("stories", "stub")
+    assert settings.containers == ContainerSettings(internet=True, startup_limit=30.0)
 
 
 def test_only_the_template_must_be_said(tmp_path):
@@ -104,6 +109,18 @@ def test_only_the_template_must_be_said(tmp_path):
             "[scenarios]",
             "containers cannot be 'podman'",
             "auto, docker, process, stub",
+        ),
+        (
+            'template = "t"\n[containers]\ninternet = "yes"',
+            "[containers]",
+            "internet must be true or false, not 'yes'",
+            None,
+        ),
+        (
+            'template = "t"\n[containers]\nstartup_limit = 0',
+            "[containers]",
+            "startup_limit must be a number of seconds greater than 0",
+            None,
         ),
     ],
 )

@@ -273,10 +273,14 @@ def test_an_empty_file(tmp_path):
     assert "empty" in refusal(tmp_path, "").message
 
 
-@pytest.mark.parametrize("choice", ["docker", "stub"])
-def test_container_runtimes_that_are_not_there_yet_are_refused_by_name(tmp_path, choice):
-    with pytest.raises(UnsupportedError, match=f"containers: {choice}") as caught:
-        read(tmp_path, f"name: x\ncontainers: {choice}")
+@pytest.mark.parametrize("choice", ["auto", "docker", "process"])
+def test_containers(tmp_path, choice):
+    assert read(tmp_path, f"name: x\ncontainers: {choice}").containers == choice
+
+
+def test_stubs_are_not_there_yet_and_refused_by_name(tmp_path):
+    with pytest.raises(UnsupportedError, match="containers: stub") as caught:
+        read(tmp_path, "name: x\ncontainers: stub")
     assert caught.value.place == "2:13"
     assert caught.value.exit_code == 2
 
