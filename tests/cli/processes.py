@@ -23,6 +23,7 @@ class Workspace:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        kept["HARNESS_CONTAINERS"] = "process"  # whether an engine answers here or not
         return {**kept, "TMPDIR": str(self.temporary), "NO_COLOR": "1", "COLUMNS": "200"}
 
     def harness(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -55,6 +56,10 @@ class Workspace:
             if process.poll() is None:
                 process.kill()
             process.communicate()
+
+    def records(self, scenario: str) -> list[Path]:
+        """The folders of a scenario's runs."""
+        return sorted((self.root / ".harness" / "runs").glob(f"*-{scenario}-*"))
 
     def leftovers(self) -> list[str]:
         """Folders, temporary files and mounts that nobody needs any more."""

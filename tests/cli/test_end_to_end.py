@@ -3,32 +3,65 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
 from tests.cli.processes import Workspace, alive
+from tests.support import RUNTIMES
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_happy_path(workspace: Workspace):
-    done = workspace.harness("run", "happy")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_happy_path(workspace: Workspace, runtime: str):
+    before = set(workspace.records("happy"))
+    done = workspace.harness("run", "happy", "--containers", runtime)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "training job mlops-happy" in done.stdout
     assert "path: StartTraining → " in done.stdout
     assert "f1score: 0.9" in done.stdout
     assert "✗" not in done.stdout
     assert "\x1b" not in done.stdout
-    (folder,) = (workspace.root / ".harness" / "runs").glob("*-happy-*")
+    (folder,) = set(workspace.records("happy")) - before
     record = json.loads((folder / "record.json").read_text())
+    assert record["containers"] == runtime
     assert record["answers"][0]["body"] == {"predictions": {"class": "3"}}
     assert workspace.leftovers() == []
+
+
+@pytest.mark.docker
+def test_both_runtimes_leave_the_same_history(workspace: Workspace):
+    histories = {}
+    for runtime in ("process", "docker"):
+        before = set(workspace.records("happy"))
+        assert workspace.harness("run", "happy", "--containers", runtime).returncode == 0
+        (folder,) = set(workspace.records("happy")) - before
+        text = (folder / "history.json").read_text()
+        # The name of a run ends in a digest of the time at which it started.
+        histories[runtime] = json.loads(re.sub(r"(mlops-happy-[0-9a-f-]+)-[0-9a-f]{12}", r"\1", text))
+    assert without_times(histories["docker"]) == without_times(histories["process"])
+
+
+TIMES = frozenset({"timestamp", "started", "Date", "X-Amzn-Trace-Id"})
+
+
+def without_times(value: Any) -> Any:
+    """A history without its timestamps and what is made of them; JSON inside it is looked into."""
+    if isinstance(value, dict):
+        return {name: without_times(item) for name, item in value.items() if name not in TIMES}
+    if isinstance(value, list):
+        return [without_times(item) for item in value]
+    if isinstance(value, str) and value.startswith("{"):
+        return without_times(json.loads(value))
+    return value
 
 
 WITHOUT_NETWORK = """

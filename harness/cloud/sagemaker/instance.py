@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from harness.cloud.sagemaker.jobs import LogStream, instance_id
+from harness.cloud.sagemaker.jobs import LogStream
 from harness.cloud.sagemaker.models import Model, ModelContainer
 from harness.cloud.sagemaker.multi_model import LoadedModels
 from harness.cloud.sagemaker.serving import ModelData, ModelHost, ModelServer, NotServing, StartRefused
@@ -86,7 +87,9 @@ class Instance:
     def __init__(self, setup: Setup, number: int) -> None:
         self._setup = setup
         self._name = f"{setup.prefix}-{number}"
-        stream = f"{setup.variant}/{instance_id(setup.cloud)}"
+        # Not drawn from the cloud's entropy: when an instance starts depends on how long its model takes to
+        # come, and the ids of all that comes later would depend on that.
+        stream = f"{setup.variant}/i-{hashlib.sha256(self._name.encode()).hexdigest()[:17]}"
         several = len(setup.model.containers) > 1
         self._logs = {
             container.hostname: LogStream(

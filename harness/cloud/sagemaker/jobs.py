@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -23,12 +23,12 @@ from typing import Any, Generic, TypeVar
 from harness.clock import Clock
 from harness.cloud.errors import ServiceError
 from harness.cloud.faults import JobFault
-from harness.cloud.sagemaker.hosts import STOP_GRACE, HostEnd, HostRun, run_hosts
+from harness.cloud.sagemaker.hosts import STOP_GRACE, HostEnd
 from harness.cloud.sagemaker.records import Listing, moment
 from harness.cloud.sagemaker.validation import invalid
 from harness.cloud.service import CloudContext
 from harness.containers.contract.folder import FAILURE_LIMIT
-from harness.containers.runtime import ContainerSpec, Output
+from harness.containers.contract.training import algorithm_error
 
 __all__ = [
     "INTERNAL_ERROR",
@@ -37,9 +37,9 @@ __all__ = [
     "Job",
     "Jobs",
     "LogStream",
+    "failure_of",
     "instance_id",
     "pause",
-    "run_container",
     "storage_failure",
     "times",
 ]
@@ -320,16 +320,32 @@ async def pause(clock: Clock, until: float, interrupt: asyncio.Event) -> None:
         timer.cancel()
 
 
-async def run_container(
-    cloud: CloudContext, spec: ContainerSpec, on_output: Output, interrupt: asyncio.Event
-) -> int:
-    """Run one container by `run_hosts`; its exit code.
+OUT_OF_MEMORY = (
+    "ClientError: Please use an instance type with more memory, or reduce the size of job data processed on "
+    "an instance."
+)
 
-    Raises:
-        ContainerError: It could not be started, or how it ended cannot be known.
+
+def failure_of(ends: Sequence[HostEnd], fault: JobFault, left: Callable[[int], str | None]) -> str | None:
+    """The FailureReason of a job whose containers have ended; None when neither they nor the scenario give one.
+
+    Args:
+        ends: How its hosts ended; of those that failed the first counts, the others were stopped because of it.
+        fault: What the scenario says.
+        left: The text that a host, given by its number, left about its failure.
     """
-    [end] = await run_hosts(cloud, [HostRun(spec, on_output)], interrupt, network_name=spec.name)
-    return end.exit_code
+    failed = [(end.stopped, number) for number, end in enumerate(ends) if end.exit_code]
+    number = min(failed)[1] if failed else 0
+    code = ends[number].exit_code if failed else 0
+    if fault.exit_code is not None:
+        code = fault.exit_code
+    if fault.failure is not None and not code:
+        code = 1
+    if not code:
+        return None
+    if fault.exit_code is None and any(end.out_of_memory for end in ends):
+        return OUT_OF_MEMORY
+    return algorithm_error(fault.failure if fault.failure is not None else left(number), code)
 
 
 class LogStream:

@@ -17,7 +17,7 @@ from harness.cloud.sagemaker.checkpoints import Checkpoints
 from harness.cloud.sagemaker.data import pull
 from harness.cloud.sagemaker.debugger import hook_config, store_tensors
 from harness.cloud.sagemaker.hosts import Beside, HostEnd, HostRun, run_hosts
-from harness.cloud.sagemaker.jobs import Jobs, LogStream, pause, storage_failure
+from harness.cloud.sagemaker.jobs import Jobs, LogStream, failure_of, pause, storage_failure
 from harness.cloud.sagemaker.metrics import Metrics
 from harness.cloud.sagemaker.pipes import Pipes
 from harness.cloud.sagemaker.profiler import profiled
@@ -27,7 +27,6 @@ from harness.cloud.sagemaker.validation import parse_s3
 from harness.containers.contract.folder import ROOT, ContractFolder
 from harness.containers.contract.training import (
     JobFolder,
-    algorithm_error,
     checkpoint_path,
     instance_groups,
     training_spec,
@@ -39,12 +38,6 @@ __all__ = ["TrainingRun"]
 
 SYNC_INTERVAL = 1.0
 """Real seconds between two looks for new checkpoints and metrics."""
-
-OUT_OF_MEMORY = (
-    "ClientError: Please use an instance type with more memory, or reduce the size of job data processed on "
-    "an instance."
-)
-
 
 @dataclass
 class Result:
@@ -308,7 +301,7 @@ class TrainingRun:
 
     async def _outcome(self, ends: list[HostEnd]) -> Result:
         """What the containers left, packed; and why the job fails, if it does."""
-        reason = self._failure(ends)
+        reason = failure_of(ends, self._job.fault, lambda number: self._folders[number].failure())
         try:
             result = await asyncio.to_thread(self._collect, reason)
         except ContainerError as error:
@@ -318,24 +311,6 @@ class TrainingRun:
             if result.message is not None:
                 self._logs[self._hosts[0]].extend(result.message.splitlines())
         return result
-
-    def _failure(self, ends: Sequence[HostEnd]) -> str | None:
-        """The FailureReason, if the containers or the scenario give one."""
-        fault = self._job.fault
-        # The host that failed first; the others were stopped because of it.
-        failed = [(end.stopped, number) for number, end in enumerate(ends) if end.exit_code]
-        number = min(failed)[1] if failed else 0
-        code = ends[number].exit_code if failed else 0
-        if fault.exit_code is not None:
-            code = fault.exit_code
-        if fault.failure is not None and not code:
-            code = 1
-        if not code:
-            return None
-        if fault.exit_code is None and any(end.out_of_memory for end in ends):
-            return OUT_OF_MEMORY
-        failure = fault.failure if fault.failure is not None else self._folders[number].failure()
-        return algorithm_error(failure, code)
 
     def _collect(self, reason: str | None) -> Result:
         """Pack what the containers left. Runs in a thread.
