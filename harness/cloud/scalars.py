@@ -74,6 +74,8 @@ def _refuse(value: Any, wanted: str) -> ValueError:
 def _string(value: Any) -> str:
     if not isinstance(value, str):
         raise _refuse(value, "a String")
+    if not value.isascii():
+        value.encode()  # half of a surrogate pair, which JSON can spell, is no text: a ValueError
     return value
 
 
@@ -87,6 +89,19 @@ def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         raise _refuse(value, "an Integer")
     return int(value)
+
+
+def _signed(bits: int, reader: Reader) -> Reader:
+    """A reader of whole numbers of so many bits: what AWS's own types hold."""
+    limit = 2 ** (bits - 1)
+
+    def fitting(value: Any) -> int:
+        number: int = reader(value)
+        if not -limit <= number < limit:
+            raise _refuse(number, "an Integer" if bits == 32 else "a Long")
+        return number
+
+    return fitting
 
 
 def _float(value: Any) -> float:
@@ -160,8 +175,8 @@ _JSON_READERS: dict[str, Reader] = {
     "string": _string,
     "character": _string,
     "boolean": _boolean,
-    "integer": _integer,
-    "long": _integer,
+    "integer": _signed(32, _integer),
+    "long": _signed(64, _integer),
     "float": _float,
     "double": _float,
     "timestamp": _timestamp,
@@ -174,8 +189,8 @@ READERS: dict[Form, dict[str, Reader]] = {
     "text": _JSON_READERS
     | {
         "boolean": _text_boolean,
-        "integer": _text_integer,
-        "long": _text_integer,
+        "integer": _signed(32, _text_integer),
+        "long": _signed(64, _text_integer),
         "float": _text_float,
         "double": _text_float,
         "timestamp": _text_timestamp,

@@ -435,6 +435,8 @@ def signed(service: str) -> dict[str, str]:
             '{"NameContains": {}}',
             "Start of structure or map can not be converted to a String at 'nameContains'",
         ),
+        ('{"MaxResults": 2147483648}', "NUMBER_VALUE can not be converted to an Integer at 'maxResults'"),
+        ('{"NameContains": "\\ud800"}', "surrogates not allowed at 'nameContains'"),
         ('{"CreationTimeAfter": {}}', "can not be converted to a Timestamp at 'creationTimeAfter'"),
         ('{"CreationTimeAfter": 1e99}', "at 'creationTimeAfter'"),
         ('{"CreationTimeAfter": "soon"}', "at 'creationTimeAfter'"),

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from harness.containers.docker import DockerRuntime, connect
+from harness.containers.docker.engine import THREADS, is_here
 from harness.containers.docker.images import BuildSettings
 from harness.containers.docker.leftovers import clear
 from harness.containers.runtime import ContainerSpec, Gateway, Image, ImageSource, Mount
@@ -266,5 +267,196 @@ def test_an_engine_that_cannot_be_reached_from_containers_is_announced(
         assert not any(line.startswith("AWS_ENDPOINT_URL") for line in lines)
         assert any("cannot reach the local cloud" in warning for warning in runtime.warnings)
         await runtime.close()
+
+    asyncio.run(main())
+
+
+# An engine that does not share this machine's files, or its network -------------------------------------
+
+
+class Tunnel(Doorway):
+    """A way to the real engine over TCP, by which it looks like one on another machine."""
+
+    def __init__(self, engine: str) -> None:
+        super().__init__(Path(), engine)
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.address = f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def close(self) -> None:
+        self._server.close()
+        await asyncio.gather(*self._passing)
+
+
+@pytest.mark.docker
+def test_data_travels_by_copy_to_an_engine_over_tcp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    build_settings(monkeypatch)
+    ml = tmp_path / "ml"
+    (ml / "input").mkdir(parents=True)
+    (ml / "input" / "given.txt").write_text("given")
+
+    async def main() -> None:
+        tunnel = Tunnel(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
+        await tunnel.open()
+        engine = await asyncio.to_thread(connect, address=tunnel.address)
+        assert (engine.local, engine.here, engine.owned) == (False, True, False)
+        runtime = DockerRuntime(engine=engine)
+        image = await build(runtime, tmp_path)
+        spec = ContainerSpec(
+            "test",
+            image,
+            entrypoint=("cp", "/opt/ml/input/given.txt", "/opt/ml/made.txt"),
+            mounts=(Mount(ml, PurePosixPath("/opt/ml")),),
+        )
+        assert await (await runtime.start(spec, print)).wait() == 0
+        assert (ml / "made.txt").read_text() == "given"
+        assert (ml / "made.txt").stat().st_uid == os.getuid()
+        os.mkfifo(ml / "input" / "train_0")
+        with pytest.raises(ContainerError, match="train_0 is a pipe"):
+            await runtime.start(spec, print)
+        await runtime.close()
+        await tunnel.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [
+        ("unix:///var/run/docker.sock", True),
+        ("tcp://127.0.0.1:2375", True),
+        ("tcp://localhost:2375", True),
+        ("tcp://192.0.2.1:2375", False),  # an address of nobody's
+        ("ssh://somebody@localhost", False),  # over there it is another machine's localhost, as often as not
+    ],
+)
+def test_whose_network_an_address_is_in(address: str, here: bool):
+    assert is_here(address) is here
+
+
+@pytest.mark.docker
+def test_ports_that_are_published_elsewhere_fail_the_start_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    build_settings(monkeypatch)
+    engine = connect()
+    engine.here = False  # as of an engine on another machine
+
+    async def main() -> None:
+        runtime = DockerRuntime(engine=engine)
+        image = await build(runtime, tmp_path)
+        with pytest.raises(ContainerError, match="its ports cannot be reached") as raised:
+            await runtime.start(ContainerSpec("test", image, ("60",), ports=(8080,)), print)
+        assert "--containers process" in (raised.value.hint or "")
+        wanted = {"label": f"harness.session={runtime.id}"}
+        assert await engine.call(engine.api.containers, all=True, filters=wanted) == []
+        await runtime.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.docker
+def test_pipes_where_folders_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An ordinary user's folders are copied; pipes and what is beside them work all the same."""
+    build_settings(monkeypatch)
+    ml = tmp_path / "ml"
+    data = ml / "input" / "data"
+    (data / "file").mkdir(parents=True)
+    (data / "file" / "given.txt").write_text("given")
+    os.mkfifo(data / "train_0")
+    program = (
+        "echo waiting; read line </opt/ml/input/data/train_0; echo $line; "
+        "cp /opt/ml/input/data/file/given.txt /opt/ml/input/data/file/made.txt; echo $line >/opt/ml/model"
+    )
+
+    async def main() -> None:
+        runtime = DockerRuntime(copied=True)
+        image = await build(runtime, tmp_path)
+        said = asyncio.Queue[str]()
+        mounts = (Mount(ml, PurePosixPath("/opt/ml")),)
+        spec = ContainerSpec("test", image, entrypoint=("sh", "-c", program), mounts=mounts)
+        container = await runtime.start(spec, said.put_nowait)
+        async with asyncio.timeout(20):
+            assert await said.get() == "waiting"
+            await asyncio.to_thread((data / "train_0").write_text, "through the pipe\n")
+            assert await container.wait() == 0
+        assert (ml / "model").read_text() == "through the pipe\n"
+        assert (data / "file" / "made.txt").read_text() == "given"
+        assert (data / "train_0").is_fifo()  # who made it removes it
+        await runtime.close()
+
+    asyncio.run(main())
+
+
+# Many at once -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.docker
+def test_any_number_of_containers_run_and_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    build_settings(monkeypatch)
+
+    async def main() -> None:
+        runtime = DockerRuntime()
+        image = await build(runtime, tmp_path)
+        many = THREADS + 2
+        quiet = ("sh", "-c", "exec >&- 2>&-; exec sleep 60")  # output ends long before the container
+        started = await asyncio.gather(
+            *(runtime.start(ContainerSpec(f"test-{n}", image, entrypoint=quiet), print) for n in range(many))
+        )
+        async with asyncio.timeout(30):
+            assert await asyncio.gather(*(container.kill() for container in started)) == [137] * many
+        await runtime.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.docker
+def test_lines_of_the_two_streams_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    build_settings(monkeypatch)
+
+    async def main() -> None:
+        runtime = DockerRuntime()
+        image = await build(runtime, tmp_path)
+        program = "printf 'one '; sleep 0.2; echo error >&2; sleep 0.2; echo line"
+        lines: list[str] = []
+        spec = ContainerSpec("test", image, entrypoint=("sh", "-c", program))
+        assert await (await runtime.start(spec, lines.append)).wait() == 0
+        assert sorted(lines) == ["error", "one line"]
+        await runtime.close()
+
+    asyncio.run(main())
+
+
+# Builds -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.docker
+def test_an_interrupted_build_is_left_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    build_settings(monkeypatch)
+    context = tmp_path / "slow"
+    context.mkdir()
+    mark = tmp_path.name
+    (context / "Dockerfile").write_text(
+        f"ARG BASE=python\nFROM ${{BASE}}\nRUN echo {mark} begins && sleep 20\n"
+    )
+
+    async def main() -> None:
+        runtime = DockerRuntime()
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def progress(line: str) -> None:
+            if line == f"{mark} begins":
+                loop.call_soon_threadsafe(begun.set)
+
+        task = asyncio.create_task(runtime.build(ImageSource("test-slow", context), progress))
+        async with asyncio.timeout(20):
+            await begun.wait()
+        task.cancel()
+        async with asyncio.timeout(2):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await runtime.close()
 
     asyncio.run(main())

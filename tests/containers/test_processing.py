@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.containers.contract.processing import ProcessingFolder, processing_spec
+from harness.containers.contract.processing import ProcessingFolder, exit_message, processing_spec
 from harness.containers.runtime import Image
 from harness.errors import ContainerError
 
@@ -59,16 +59,16 @@ def test_a_folder_above_the_results_that_was_replaced_is_not_followed(
 
 
 def test_a_message_is_read_as_text(folder: ProcessingFolder) -> None:
-    assert folder.message() is None
+    assert exit_message([folder]) is None
     message = folder.path / "output" / "message"
     message.write_text("grüße")
-    assert folder.message() == "grüße"
+    assert exit_message([folder]) == "grüße"
     message.write_bytes("ü".encode()[:1])  # cut short by the container itself
     with pytest.raises(ContainerError, match="is not UTF-8"):
-        folder.message()
+        exit_message([folder])
     message.unlink()
     message.mkdir()
-    assert folder.message() is None
+    assert exit_message([folder]) is None
 
 
 def test_the_container_runs_the_image_as_it_is(folder: ProcessingFolder) -> None:

@@ -106,6 +106,10 @@ class SageMaker(Service):
         self._training.stop(request.params["TrainingJobName"])
         return {}
 
+    async def delete_training_job(self, request: Request) -> Answer:
+        self._training.delete(request.params["TrainingJobName"])
+        return {}
+
     # Models
 
     async def create_model(self, request: Request) -> Answer:
@@ -204,11 +208,16 @@ class SageMaker(Service):
         self._processing.stop(request.params["ProcessingJobName"])
         return {}
 
+    async def delete_processing_job(self, request: Request) -> Answer:
+        self._processing.delete(request.params["ProcessingJobName"])
+        return {}
+
     # Hyperparameter tuning jobs
 
     async def create_hyper_parameter_tuning_job(self, request: Request) -> Answer:
-        if role := request.params.get("TrainingJobDefinition", {}).get("RoleArn"):
-            await require_role(self.cloud, role)
+        one, several = (request.params.get(f"TrainingJobDefinition{end}") for end in ("", "s"))
+        for definition in several or filter(None, [one]):
+            await require_role(self.cloud, definition["RoleArn"])
         return self._create(self._tuning, request)
 
     async def describe_hyper_parameter_tuning_job(self, request: Request) -> Answer:
@@ -222,6 +231,10 @@ class SageMaker(Service):
 
     async def stop_hyper_parameter_tuning_job(self, request: Request) -> Answer:
         self._tuning.stop(request.params["HyperParameterTuningJobName"])
+        return {}
+
+    async def delete_hyper_parameter_tuning_job(self, request: Request) -> Answer:
+        self._tuning.delete(request.params["HyperParameterTuningJobName"])
         return {}
 
     # Endpoint configurations

@@ -22,7 +22,7 @@ from harness.cloud.sagemaker.validation import S3Location, invalid, null, one_of
 from harness.cloud.service import Storage
 from harness.containers.contract.training import channel_groups, input_mode, instance_groups
 
-__all__ = ["Channel", "channels_of", "check_channels", "recordio"]
+__all__ = ["RECORDIO_MAGIC", "Channel", "channels_of", "check_channels", "recordio"]
 
 T = TypeVar("T")
 

@@ -12,6 +12,7 @@ from harness.cloud.faults import JobFault
 from harness.cloud.sagemaker.endpoint_configs import EndpointConfig, EndpointConfigs
 from harness.cloud.sagemaker.instance import Health, unhealthy
 from harness.cloud.sagemaker.jobs import INTERNAL_ERROR
+from harness.cloud.sagemaker.quotas import require_quota
 from harness.cloud.sagemaker.records import Listing, Tags, moment
 from harness.cloud.sagemaker.rollout import DeploymentPolicy, RollbackFailed, Rollout, RolloutFailed
 from harness.cloud.sagemaker.serving import WAITING
@@ -126,6 +127,7 @@ class Endpoints:
             # Names are compared without regard to case here, and only here.
             if other.name.lower() == name.lower():
                 raise invalid(f'Cannot create already existing endpoint "{other.arn}".')
+        _check_quota(config)
         self._number += 1
         endpoint = Endpoint(name, self._arn(name), self._number, self._cloud.clock.now(), config)
         endpoint.deployment = policy.request or None
@@ -150,6 +152,7 @@ class Endpoints:
                 raise invalid("DeploymentConfig and RetainDeploymentConfig cannot both be specified.")
             wanted = endpoint.deployment
         policy = self._policy(wanted)
+        _check_quota(config)
         fleet = self._fleet(endpoint, config)
         capture = config.request.get("DataCaptureConfig")
         if params.get("RetainAllVariantProperties"):
@@ -189,6 +192,12 @@ class Endpoints:
                 raise invalid("ServerlessUpdateConfig can only be specified for a serverless variant.")
             if change.get("DesiredInstanceCount") == 0:
                 raise invalid(f"The variant {variant.name} needs at least one instance.")
+            require_quota(
+                "endpoint",
+                variant.config.get("InstanceType", ""),
+                change.get("DesiredInstanceCount", 0),
+                utilization=len(variant.instances),
+            )
             changes.append((variant, change))
         self._begin(endpoint, "Updating", self._change(endpoint, changes))
         return {"EndpointArn": endpoint.arn}
@@ -425,6 +434,12 @@ class Endpoints:
 
     def _arn(self, name: str) -> str:
         return self._cloud.arn("sagemaker", f"endpoint/{name}")
+
+
+def _check_quota(config: EndpointConfig) -> None:
+    for variant in config.variants:
+        if "ServerlessConfig" not in variant:
+            require_quota("endpoint", variant["InstanceType"], variant["InitialInstanceCount"])
 
 
 def _retain(endpoint: Endpoint, fleet: Fleet, excluded: set[str]) -> None:

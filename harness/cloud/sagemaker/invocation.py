@@ -19,7 +19,7 @@ from harness.cloud.sagemaker.http import Response, StreamedResponse
 from harness.cloud.sagemaker.instance import Instance
 from harness.cloud.sagemaker.models import Model
 from harness.cloud.sagemaker.multi_model import ModelLoadFailed
-from harness.cloud.sagemaker.serving import ModelServer
+from harness.cloud.sagemaker.serving import ModelServer, handed_on
 from harness.cloud.sagemaker.variants import Variant
 from harness.cloud.service import CloudContext
 
@@ -228,10 +228,8 @@ class Invoker:
             headers = {name: value for name, value in invocation.headers.items() if name != "Accept"}
             invocation = replace(invocation, headers=headers, timeout=deadline - clock())
             answer = await self._ask(route, server, invocation, INVOCATIONS)
-            headers.pop("Content-Type", None)
-            if "content-type" in answer.headers:
-                headers["Content-Type"] = answer.headers["content-type"]
-            invocation = replace(invocation, body=answer.body)
+            headers = handed_on(headers, answer)
+            invocation = replace(invocation, body=answer.body, headers=headers)
         if accept is not None:  # it is the pipeline's answer that the caller wants in that form
             headers["Accept"] = accept
         return last, replace(invocation, headers=headers, timeout=deadline - clock())

@@ -124,11 +124,14 @@ class Jobs(Generic[J]):
         self.kind = kind
         self.group = group
         self.jobs: dict[str, J] = {}
+        self.launched = 0
+        """How many there have been, also of those that are forgotten."""
         self.folder = cloud.folder / "sagemaker" / kind
 
     def launch(self, job: J, life: Callable[[], Awaitable[None]]) -> None:
         """Let a new job live, until `life` returns."""
         self.jobs[job.name] = job
+        self.launched += 1
         self.cloud.spawn(self._live(job, life), f"{self.kind} job {job.name}")
 
     async def _live(self, job: J, life: Callable[[], Awaitable[None]]) -> None:
@@ -138,6 +141,17 @@ class Jobs(Generic[J]):
             # A mistake of ours. The job must end, and the mistake must be seen.
             self.end(job, "Failed", INTERNAL_ERROR)
             raise
+
+    def forget(self, job: J) -> None:
+        """Delete a job that has ended. Its name may be used again.
+
+        Raises:
+            ServiceError: ResourceInUse.
+        """
+        if not job.terminal:
+            message = f"The {self.kind} job {job.name} cannot be deleted: it is in status {job.status}."
+            raise ServiceError("ResourceInUse", message)
+        del self.jobs[job.name]
 
     def describe(self, name: str) -> dict[str, Any]:
         """The Describe response.
@@ -327,10 +341,10 @@ OUT_OF_MEMORY = (
 
 
 def failure_of(ends: Sequence[HostEnd], fault: JobFault, left: Callable[[int], str | None]) -> str | None:
-    """The FailureReason of a job whose containers have ended; None when neither they nor the scenario give one.
+    """The FailureReason of a job whose containers have ended; None when they and the scenario give none.
 
     Args:
-        ends: How its hosts ended; of those that failed the first counts, the others were stopped because of it.
+        ends: How its hosts ended. Of those that failed the first counts: it is why the others were stopped.
         fault: What the scenario says.
         left: The text that a host, given by its number, left about its failure.
     """

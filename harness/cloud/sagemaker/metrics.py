@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.cloud.errors import ServiceError
@@ -30,15 +30,15 @@ class Metrics:
     Args:
         cloud: Where CloudWatch is.
         request: A CreateTrainingJob request.
-        last: Takes the last value of each metric, and when it was logged, in whole seconds.
+        found: Called with each metric's name, its value, and when it was logged, in whole seconds.
     """
 
     def __init__(
-        self, cloud: CloudContext, request: Mapping[str, Any], last: dict[str, tuple[float, int]]
+        self, cloud: CloudContext, request: Mapping[str, Any], found: Callable[[str, float, int], object]
     ) -> None:
         self._cloud = cloud
         self._job: str = request["TrainingJobName"]
-        self._last = last
+        self._found = found
         self._patterns = [
             (definition["Name"], re.compile(definition["Regex"]))
             for definition in request["AlgorithmSpecification"].get("MetricDefinitions", ())
@@ -58,7 +58,7 @@ class Metrics:
             if not math.isfinite(value):
                 continue  # CloudWatch does not take these
             now = int(self._cloud.clock.now())
-            self._last[name] = (value, now)
+            self._found(name, value, now)
             self._unsent.append(
                 {
                     "MetricName": name,

@@ -9,7 +9,7 @@ from typing import Any
 from harness.cloud.sagemaker.images import require_label, require_model_image
 from harness.cloud.sagemaker.model_data import ModelSource, model_source
 from harness.cloud.sagemaker.records import Listing, Tags, moment
-from harness.cloud.sagemaker.validation import invalid, null, one_of, only
+from harness.cloud.sagemaker.validation import invalid, no_nul, null, one_of, only
 from harness.cloud.service import CloudContext
 from harness.containers.contract.serving import MULTI_MODEL_LABEL
 
@@ -99,16 +99,6 @@ class Model:
     def mode(self) -> str:
         """How several containers are invoked: ``Serial``, each with the answer of the last, or ``Direct``."""
         return str(self.request.get("InferenceExecutionConfig", {}).get("Mode", "Serial"))
-
-    # <- for transform_run.py, until it looks at `containers`
-    @property
-    def container(self) -> dict[str, Any]:
-        """Its first container."""
-        first = self.containers[0]
-        data = {"ModelDataUrl": first.source.url} if first.source is not None else {}
-        return {"Image": first.image, "Environment": first.environment, **data}
-
-    # ->
 
     @property
     def multi_model(self) -> bool:
@@ -284,6 +274,7 @@ def _check(container: Mapping[str, Any], place: str) -> None:
         container.get("ImageConfig", {}).get("RepositoryAccessMode"), ("Platform",), "RepositoryAccessMode"
     )
     one_of(container.get("MultiModelConfig", {}).get("ModelCacheSetting"), ("Enabled",), "ModelCacheSetting")
+    no_nul(container, ("Environment",))
     if container.get("ModelPackageName"):
         for member in ("Image", "ModelDataUrl", "ModelDataSource", "Mode"):
             if container.get(member):

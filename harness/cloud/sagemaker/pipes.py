@@ -112,8 +112,11 @@ class _Feeder(threading.Thread):
                     self._make(following)
                     self._fifo = following
         except Exception as error:  # whatever it is, it is the job that fails
-            if not self._ended.is_set():
-                self._failed(error)
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        if not self._ended.is_set():
+            self._failed(error)
 
     async def end(self) -> None:
         """Make the thread end, and wait for it, but not for ever."""
@@ -146,6 +149,9 @@ class _Feeder(threading.Thread):
                     left = left[os.write(descriptor, left) :]
         except BrokenPipeError:
             pass  # the container has read as much as it wanted to
+        except Exception as error:
+            self._tell(error)  # before the FIFO is closed: the container takes that for the end of the data
+            raise
         finally:
             os.close(descriptor)
         self._wait_for_close()

@@ -12,7 +12,7 @@ from harness.cloud.sagemaker.images import processing_image
 from harness.cloud.sagemaker.jobs import BatchJobs, times
 from harness.cloud.sagemaker.processing_run import ProcessingJob, ProcessingRun
 from harness.cloud.sagemaker.records import Listing, Tags
-from harness.cloud.sagemaker.validation import invalid, null, one_of, only, parse_s3, unsupported
+from harness.cloud.sagemaker.validation import invalid, no_nul, null, one_of, only, parse_s3
 from harness.cloud.service import CloudContext
 from harness.containers.contract.processing import PROCESSING
 
@@ -50,7 +50,7 @@ SUPPORTED = (
 
 
 class ProcessingJobs(BatchJobs[ProcessingJob]):
-    """CreateProcessingJob, DescribeProcessingJob, ListProcessingJobs, StopProcessingJob."""
+    """Create, Describe, List, Stop and DeleteProcessingJob."""
 
     def __init__(self, cloud: CloudContext, tags: Tags) -> None:
         super().__init__(
@@ -92,7 +92,7 @@ class ProcessingJobs(BatchJobs[ProcessingJob]):
             name=name,
             arn=arn,
             request=_filled(params),
-            number=len(self.jobs),
+            number=self.launched,
             clock=cloud.clock,
             fault=cloud.faults.job("processing", name, params) or JobFault(),
         )
@@ -100,18 +100,28 @@ class ProcessingJobs(BatchJobs[ProcessingJob]):
         self.launch(job, ProcessingRun(self, job, image).live)
         return {"ProcessingJobArn": arn}
 
+    def delete(self, name: str) -> None:
+        """DeleteProcessingJob: forget a job that has ended.
+
+        Raises:
+            ServiceError: ValidationException, ResourceInUse.
+        """
+        self.describe(name)
+        job = self.jobs[name]
+        self.forget(job)
+        self._tags.forget(job.arn)
+
 
 def _check(params: dict[str, Any]) -> None:
     """Raise for what is missing, contradictory or not supported."""
     only(params, SUPPORTED)
+    no_nul(params, ("AppSpecification", "Environment", "ProcessingInputs", "ProcessingOutputConfig"))
     if not params.get("RoleArn"):
         raise null("roleArn")
     cluster = params["ProcessingResources"]["ClusterConfig"]
     for member in ("InstanceCount", "InstanceType"):
         if not cluster.get(member):
             raise null(f"processingResources.clusterConfig.{member[0].lower()}{member[1:]}")
-    if cluster["InstanceCount"] > 1:
-        raise unsupported("ProcessingResources.ClusterConfig.InstanceCount greater than 1")
     _check_inputs(params.get("ProcessingInputs", ()))
     _check_outputs(params.get("ProcessingOutputConfig", {}).get("Outputs", ()))
 
@@ -124,8 +134,9 @@ def _check_inputs(inputs: Any) -> None:
         if not source:
             raise null(path)
         _check_local_path(source.get("LocalPath"), f"{path}.localPath")
-        one_of(source.get("S3InputMode"), ("File",), "S3InputMode")
-        if source.get("S3CompressionType", "None") != "None":
+        mode = source.get("S3InputMode", "File")
+        one_of(mode, ("File", "Pipe"), "S3InputMode")
+        if mode != "Pipe" and source.get("S3CompressionType", "None") != "None":
             raise invalid("S3CompressionType Gzip is only valid with Pipe mode.")
     _unique([str(PurePosixPath(item["S3Input"]["LocalPath"])) for item in inputs], "LocalPath of an input")
 
@@ -138,7 +149,7 @@ def _check_outputs(outputs: Any) -> None:
         if not target:
             raise null(path)
         _check_local_path(target.get("LocalPath"), f"{path}.localPath")
-        one_of(target["S3UploadMode"], ("EndOfJob",), "S3UploadMode")
+        one_of(target["S3UploadMode"], ("EndOfJob", "Continuous"), "S3UploadMode")
         parse_s3(target["S3Uri"])
 
 

@@ -8,22 +8,30 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 from harness.cloud.errors import ServiceError
 from harness.cloud.sagemaker.access import access
+from harness.cloud.sagemaker.hosts import HostEnd
 from harness.cloud.sagemaker.http import HttpClient, Response, StreamedResponse
 from harness.cloud.sagemaker.images import require_model_image
 from harness.cloud.sagemaker.jobs import storage_failure
-from harness.cloud.sagemaker.model_data import model_source
 from harness.cloud.sagemaker.models import Model, ModelContainer
 from harness.cloud.service import CloudContext, Storage
 from harness.containers.archive import SIZE_LIMIT, ArchiveError
 from harness.containers.contract.serving import bound_port, serving_spec
-from harness.containers.runtime import Container, Image, Output
+from harness.containers.runtime import Container, Output
 from harness.errors import HarnessError
 
-__all__ = ["WAITING", "DataFailed", "ModelData", "ModelHost", "ModelServer", "NotServing", "StartRefused"]
+__all__ = [
+    "WAITING",
+    "DataFailed",
+    "ModelData",
+    "ModelHost",
+    "ModelServer",
+    "NotServing",
+    "StartRefused",
+    "handed_on",
+]
 
 WAITING = "Waiting for an answer to /ping"
 """What a job or endpoint tells meanwhile: a container that never answers is given up only after minutes."""
@@ -124,24 +132,6 @@ class ModelData:
     async def remove(self) -> None:
         """Delete all of it."""
         await asyncio.to_thread(shutil.rmtree, self._path, ignore_errors=True)
-
-
-# <- for transform_run.py, until it uses ModelData
-class ModelFolder:
-    """The unpacked data of a model's first container."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    async def fill(self, storage: Storage, container: Mapping[str, Any]) -> None:
-        """Fetch it."""
-        self.path.mkdir(parents=True)
-        source = model_source(container)
-        if source is not None:
-            await source.fetch(storage, self.path)
-
-
-# ->
 
 
 class ModelHost:
@@ -276,6 +266,14 @@ class ModelHost:
         await asyncio.gather(*(server.kill() for server in self.servers.values()))
 
 
+def handed_on(headers: Mapping[str, str], answer: Response) -> dict[str, str]:
+    """The headers of the next request in a pipeline: those of the last one, but its answer's Content-Type."""
+    following = {name: value for name, value in headers.items() if name != "Content-Type"}
+    if "content-type" in answer.headers:
+        following["Content-Type"] = answer.headers["content-type"]
+    return following
+
+
 class ModelServer:
     """A serving container that has been started.
 
@@ -290,27 +288,6 @@ class ModelServer:
         self._container = container
         self._exit = asyncio.ensure_future(container.wait())
         self._http = HttpClient(lambda: container.connect(port), agent=AGENT)
-
-    # <- for transform_run.py, until it uses ModelHost
-    @classmethod
-    async def start(
-        cls,
-        cloud: CloudContext,
-        *,
-        name: str,
-        image: Image,
-        environment: Mapping[str, str],
-        model: Path,
-        labels: Mapping[str, str],
-        on_output: Output,
-    ) -> ModelServer:
-        """Start the one container of a model."""
-        spec = serving_spec(
-            name=name, image=image, environment=environment, model=model, region=cloud.region, labels=labels
-        )
-        return cls(await cloud.containers.start(spec, on_output), "primary")
-
-    # ->
 
     @property
     def ended(self) -> bool:
@@ -330,6 +307,14 @@ class ModelServer:
     async def exited(self) -> int:
         """Wait for the container's end; its exit code."""
         return await asyncio.shield(self._exit)
+
+    def end(self) -> HostEnd:
+        """How the container ended; it has.
+
+        Raises:
+            ContainerError: How it ended cannot be known.
+        """
+        return HostEnd(self._exit.result(), self.out_of_memory, self._container.reproduce())
 
     async def ready(self, limit: float) -> None:
         """Wait until ``/ping`` answers 200.

@@ -24,7 +24,7 @@ __all__ = ["TrainingJobs"]
 
 
 class TrainingJobs(Jobs[TrainingJob]):
-    """CreateTrainingJob, DescribeTrainingJob, ListTrainingJobs, StopTrainingJob."""
+    """CreateTrainingJob, DescribeTrainingJob, ListTrainingJobs, StopTrainingJob, DeleteTrainingJob."""
 
     def __init__(self, cloud: CloudContext, tags: Tags) -> None:
         super().__init__(cloud, kind="training", group="/aws/sagemaker/TrainingJobs")
@@ -48,7 +48,7 @@ class TrainingJobs(Jobs[TrainingJob]):
             name=name,
             arn=arn,
             request=params,
-            number=len(self.jobs),
+            number=self.launched,
             clock=cloud.clock,
             fault=cloud.faults.job("training", name, params) or JobFault(),
         )
@@ -119,6 +119,16 @@ class TrainingJobs(Jobs[TrainingJob]):
             raise invalid(f"The request was rejected because the training job is in status {job.status}.")
         job.stop()
         self.announce(job)
+
+    def delete(self, name: str) -> None:
+        """DeleteTrainingJob: forget a job that has ended. What it left in S3 stays.
+
+        Raises:
+            ServiceError: ValidationException, ResourceInUse.
+        """
+        job = self._find(name)
+        self.forget(job)
+        self._tags.forget(job.arn)
 
     def _arn(self, name: str) -> str:
         return self.cloud.arn("sagemaker", f"training-job/{name}")

@@ -8,8 +8,9 @@ from typing import Any
 
 from harness.cloud.sagemaker import debugger, profiler
 from harness.cloud.sagemaker.channels import check_channels
+from harness.cloud.sagemaker.quotas import require_quota
 from harness.cloud.sagemaker.training_job import MAX_RUNTIME
-from harness.cloud.sagemaker.validation import invalid, null, one_of, only, parse_s3
+from harness.cloud.sagemaker.validation import invalid, no_nul, null, one_of, only, parse_s3
 from harness.containers.contract.folder import ROOT
 from harness.containers.contract.training import checkpoint_path
 
@@ -76,6 +77,8 @@ def check_training(params: Mapping[str, Any]) -> None:
         ("File", "FastFile", "Pipe"),
         "AlgorithmSpecification.TrainingInputMode",
     )
+    no_nul(algorithm, ("ContainerEntrypoint", "ContainerArguments"))
+    no_nul(params, ("Environment", "CheckpointConfig"))
     for metric in algorithm.get("MetricDefinitions", ()):
         try:
             re.compile(metric["Regex"])
@@ -105,6 +108,7 @@ def _check_resources(resources: Mapping[str, Any] | None) -> None:
         for member in ("InstanceType", "InstanceCount"):
             if not resources.get(member):
                 raise null(f"resourceConfig.{member[0].lower()}{member[1:]}")
+        require_quota("training job", resources["InstanceType"], resources["InstanceCount"])
         return
     if resources.get("InstanceType") or resources.get("InstanceCount"):
         raise invalid("InstanceGroups cannot be given together with InstanceType and InstanceCount.")
@@ -115,6 +119,7 @@ def _check_resources(resources: Mapping[str, Any] | None) -> None:
         for member in ("InstanceType", "InstanceCount"):
             if not group.get(member):
                 raise null(f"resourceConfig.instanceGroups.{number}.member.{member[0].lower()}{member[1:]}")
+    require_quota("training job", groups[0]["InstanceType"], sum(group["InstanceCount"] for group in groups))
 
 
 def _check_time(params: Mapping[str, Any]) -> None:

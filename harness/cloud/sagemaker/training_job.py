@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,8 @@ class TrainingJob(Job):
         self.downloading: float | None = None
         self.metrics: dict[str, tuple[float, int]] = {}
         """Last value of each metric, and when it was logged, in whole seconds."""
+        self.on_metric: Callable[[str, float], object] | None = None
+        """Called with the name and each value of a metric, as it is logged."""
         self.tuning_job: str | None = None
         """ARN of the tuning job that started it."""
 
@@ -79,6 +82,12 @@ class TrainingJob(Job):
         self.transitions.append(Transition(secondary, now, now if terminal else None))
         if secondary == "Downloading" and self.downloading is None:
             self.downloading = now
+
+    def measure(self, metric: str, value: float, at: int) -> None:
+        """Take a value of a metric, logged at a whole second."""
+        self.metrics[metric] = (value, at)
+        if self.on_metric is not None:
+            self.on_metric(metric, value)
 
     def stop(self, secondary: str = "Stopped") -> None:
         """Begin to stop; the job will end with this secondary status."""

@@ -85,7 +85,7 @@ class TrainingRun:
             )
             for host in self._hosts
         }
-        self._metrics = Metrics(jobs.cloud, request, job.metrics)
+        self._metrics = Metrics(jobs.cloud, request, job.measure)
         self._checkpoints: list[Checkpoints] = []
         self._retries: int = request.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
         self._interruptions = job.fault.interruptions if request.get("EnableManagedSpotTraining") else 0

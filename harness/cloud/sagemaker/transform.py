@@ -7,43 +7,24 @@ from typing import Any
 from harness.cloud.errors import ServiceError
 from harness.cloud.faults import JobFault
 from harness.cloud.sagemaker.data import require_objects
-from harness.cloud.sagemaker.images import require_model_image
 from harness.cloud.sagemaker.jobs import BatchJobs, times
-from harness.cloud.sagemaker.models import Model, Models
+from harness.cloud.sagemaker.models import Models
 from harness.cloud.sagemaker.records import Listing, Tags, moment
+from harness.cloud.sagemaker.transform_check import check, check_model
 from harness.cloud.sagemaker.transform_run import TransformJob, TransformRun
-from harness.cloud.sagemaker.validation import invalid, one_of, only, parse_s3, unsupported
 from harness.cloud.service import CloudContext
 
 __all__ = ["TransformJobs"]
 
-MAX_PAYLOAD_MB = 100
-"""The limit of MaxPayloadInMB, and of it times MaxConcurrentTransforms."""
-
-SUPPORTED = (
-    "TransformJobName",
-    "ModelName",
+ECHOED = (
     "MaxConcurrentTransforms",
-    "ModelClientConfig.InvocationsTimeoutInSeconds",
-    "ModelClientConfig.InvocationsMaxRetries",
+    "ModelClientConfig",
     "MaxPayloadInMB",
     "BatchStrategy",
     "Environment",
-    "TransformInput.DataSource.S3DataSource.S3DataType",
-    "TransformInput.DataSource.S3DataSource.S3Uri",
-    "TransformInput.ContentType",
-    "TransformInput.CompressionType",
-    "TransformInput.SplitType",
-    "TransformOutput.S3OutputPath",
-    "TransformOutput.Accept",
-    "TransformOutput.AssembleWith",
-    "TransformResources.InstanceType",
-    "TransformResources.InstanceCount",
-    "DataProcessing.InputFilter",
-    "DataProcessing.OutputFilter",
-    "DataProcessing.JoinSource",
-    "Tags",
+    "DataCaptureConfig",
 )
+"""What DescribeTransformJob repeats of a request; members that were not sent are left out."""
 
 
 class TransformJobs(BatchJobs[TransformJob]):
@@ -69,7 +50,7 @@ class TransformJobs(BatchJobs[TransformJob]):
         """
         cloud = self.cloud
         name = params["TransformJobName"]
-        _check(params)
+        check(params)
         arn = cloud.arn("sagemaker", f"transform-job/{name}")
         if name in self.jobs:
             raise ServiceError(
@@ -78,15 +59,14 @@ class TransformJobs(BatchJobs[TransformJob]):
                 f"exists ({arn})",
             )
         model = self._models.get(params["ModelName"])
-        _check_model(model)
-        image = require_model_image(cloud.images, model.container["Image"])
+        check_model(cloud, model)
         source = params["TransformInput"]["DataSource"]["S3DataSource"]
         require_objects(
             cloud.storage,
             source["S3DataType"],
             source["S3Uri"],
             region=cloud.region,
-            role=model.request.get("ExecutionRoleArn", ""),
+            role=model.role or "",
         )
         job = TransformJob(
             name=name,
@@ -97,42 +77,8 @@ class TransformJobs(BatchJobs[TransformJob]):
             fault=cloud.faults.job("transform", name, params) or JobFault(),
         )
         self._tags.start(arn, params.get("Tags", ()))
-        self.launch(job, TransformRun(self, job, model, image, startup_limit=self._startup_limit).live)
+        self.launch(job, TransformRun(self, job, model, startup_limit=self._startup_limit).live)
         return {"TransformJobArn": arn}
-
-
-def _check_model(model: Model) -> None:
-    """Refuse models that batch transform cannot serve, on AWS or here."""
-    if len(model.containers) > 1:
-        raise unsupported("a transform job with an inference pipeline")
-    if model.multi_model:
-        raise invalid("A model in MultiModel mode cannot be used in a transform job.")
-    source = model.containers[0].source
-    if source is not None and source.form != "archive":
-        raise invalid("ModelDataSource is not supported for a transform job.")
-
-
-def _check(params: dict[str, Any]) -> None:
-    """Raise for what is contradictory or not supported."""
-    only(params, SUPPORTED)
-    source, output = params["TransformInput"], params["TransformOutput"]
-    one_of(source["DataSource"]["S3DataSource"]["S3DataType"], ("S3Prefix", "ManifestFile"), "S3DataType")
-    one_of(source.get("CompressionType"), ("None",), "TransformInput.CompressionType")
-    one_of(source.get("SplitType"), ("None", "Line"), "TransformInput.SplitType")
-    parse_s3(output["S3OutputPath"])
-    if params["TransformResources"]["InstanceCount"] > 1:
-        raise unsupported("TransformResources.InstanceCount greater than 1")
-    processing = params.get("DataProcessing", {})
-    one_of(processing.get("InputFilter"), ("", "$"), "DataProcessing.InputFilter")
-    one_of(processing.get("OutputFilter"), ("", "$"), "DataProcessing.OutputFilter")
-    one_of(processing.get("JoinSource"), ("None",), "DataProcessing.JoinSource")
-    payload = params.get("MaxPayloadInMB", 6)
-    if payload > MAX_PAYLOAD_MB:
-        raise invalid(f"MaxPayloadInMB must not be greater than {MAX_PAYLOAD_MB}.")
-    if params.get("MaxConcurrentTransforms", 1) * payload > MAX_PAYLOAD_MB:
-        raise invalid(
-            f"MaxConcurrentTransforms times MaxPayloadInMB must not be greater than {MAX_PAYLOAD_MB} MB."
-        )
 
 
 def _summary(job: TransformJob) -> dict[str, Any]:
@@ -158,10 +104,7 @@ def _description(job: TransformJob) -> dict[str, Any]:
     if job.failure_reason is not None:
         described["FailureReason"] = job.failure_reason
     described["ModelName"] = request["ModelName"]
-    for member in (
-        *("MaxConcurrentTransforms", "ModelClientConfig", "MaxPayloadInMB", "BatchStrategy"),
-        "Environment",
-    ):
+    for member in ECHOED:
         if member in request:
             described[member] = request[member]
     return described | {

@@ -1,13 +1,12 @@
 """Hyperparameter tuning jobs: the API. How one runs is in `harness.cloud.sagemaker.tuning_run`.
 
-Random and grid searches are what they are on AWS. A Bayesian search is carried out as a random one, and the
-job says so when it is created.
+Random and grid searches are what they are on AWS. A Bayesian search is carried out as a random one, Hyperband
+by a rule of ours, and the job says so when it is created.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import Any
 
 from harness.cloud.errors import ServiceError
@@ -15,57 +14,24 @@ from harness.cloud.faults import JobFault
 from harness.cloud.sagemaker.jobs import Jobs, times
 from harness.cloud.sagemaker.records import Listing, Tags, moment
 from harness.cloud.sagemaker.training import TrainingJobs
-from harness.cloud.sagemaker.training_check import SUPPORTED as TRAINING
-from harness.cloud.sagemaker.tuning_run import Trial, TuningJob, TuningRun, stop_trials, training_request
-from harness.cloud.sagemaker.tuning_search import (
-    GridSearch,
-    RandomSearch,
-    Range,
-    Search,
-    combinations,
-    read_ranges,
-)
-from harness.cloud.sagemaker.validation import invalid, null, one_of, only, unsupported
+from harness.cloud.sagemaker.tuning_check import check_tuning, check_warm_start
+from harness.cloud.sagemaker.tuning_job import Trial, TuningJob, best_of
+from harness.cloud.sagemaker.tuning_run import TuningRun, stop_trials
+from harness.cloud.sagemaker.tuning_search import GridSearch, RandomSearch, Search
+from harness.cloud.sagemaker.validation import invalid
 from harness.cloud.service import CloudContext
 
 __all__ = ["TuningJobs"]
 
-OBJECTIVE = "_tuning_objective_metric"
-"""A hyperparameter that SageMaker adds: the objective metric's name."""
-
-SUPPORTED = (
-    "HyperParameterTuningJobName",
-    *(
-        f"HyperParameterTuningJobConfig.{member}"
-        for member in (
-            "Strategy",
-            "HyperParameterTuningJobObjective",
-            "ResourceLimits.MaxNumberOfTrainingJobs",
-            "ResourceLimits.MaxParallelTrainingJobs",
-            "ResourceLimits.MaxRuntimeInSeconds",
-            "ParameterRanges.IntegerParameterRanges",
-            "ParameterRanges.ContinuousParameterRanges",
-            "ParameterRanges.CategoricalParameterRanges",
-            "TrainingJobEarlyStoppingType",
-            "TuningJobCompletionCriteria.TargetObjectiveMetricValue",
-            "TuningJobCompletionCriteria.BestObjectiveNotImproving",
-            "TuningJobCompletionCriteria.ConvergenceDetected.CompleteOnConvergence",
-            "RandomSeed",
-        )
-    ),
-    "TrainingJobDefinition.DefinitionName",
-    "TrainingJobDefinition.StaticHyperParameters",
-    *(
-        f"TrainingJobDefinition.HyperParameterTuningResourceConfig.{member}"
-        for member in ("InstanceType", "InstanceCount", "VolumeSizeInGB")
-    ),
-    *(f"TrainingJobDefinition.{member}" for member in TRAINING),
-    "Tags",
-)
+APPROXIMATIONS = {
+    "Bayesian": "the Bayesian search is carried out as a random search",
+    "Hyperband": "the Hyperband search is carried out as successive halving of a random search",
+}
+"""What is said of strategies whose exact course is not published."""
 
 
 class TuningJobs(Jobs[TuningJob]):
-    """Create, Describe, List and StopHyperParameterTuningJob, ListTrainingJobsForHyperParameterTuningJob."""
+    """Create, Describe, List, Stop and DeleteHyperParameterTuningJob, and the list of its training jobs."""
 
     def __init__(self, cloud: CloudContext, training: TrainingJobs, tags: Tags) -> None:
         super().__init__(cloud, kind="tuning")
@@ -79,40 +45,43 @@ class TuningJobs(Jobs[TuningJob]):
         """Start a job.
 
         Raises:
-            ServiceError: ValidationException, ResourceInUse.
+            ServiceError: ValidationException, ResourceInUse; ResourceNotFound: a parent is not there.
         """
         cloud = self.cloud
         name = params["HyperParameterTuningJobName"]
-        _check(params)
-        config = params["HyperParameterTuningJobConfig"]
-        ranges = read_ranges(config.get("ParameterRanges", {}))
-        _check_ranges(params, ranges)
+        check_tuning(params)
+        warm = params.get("WarmStartConfig", {})
+        parents = [
+            self._find(parent.get("HyperParameterTuningJobName", ""))
+            for parent in warm.get("ParentHyperParameterTuningJobs", ())
+        ]
+        check_warm_start(params, parents)
         if name in self.jobs:
             raise ServiceError(
                 "ResourceInUse",
                 f"A hyperparameter tuning job with the name, {name}, already exists. Choose a different "
                 "name.",
             )
-        request = _with_objective(params)
-        self._training.check(training_request(request, f"{name}-001-00000000", {}))
         arn = cloud.arn("sagemaker", f"hyper-parameter-tuning-job/{name}")
         job = TuningJob(
             name=name,
             arn=arn,
-            request=request,
-            number=len(self.jobs),
+            request=params,
+            number=self.launched,
             clock=cloud.clock,
             fault=JobFault(),
+            parents=parents,
         )
+        for definition in job.definitions:
+            self._training.check(definition.training_request(f"{name}-001-00000000", {}, ()))
         # A generator of its own: what else happens in the cloud at the same time does not change the search.
         generator = random.Random(cloud.entropy.getrandbits(64))
         self._tags.start(arn, params.get("Tags", ()))
-        if config["Strategy"] == "Bayesian":
-            cloud.events.publish(
-                "warning", name, message="the Bayesian search is carried out as a random search"
-            )
-        search = _search(config, ranges, generator)
-        self.launch(job, TuningRun(self, job, self._training, search, generator).live)
+        strategy = params["HyperParameterTuningJobConfig"]["Strategy"]
+        if strategy in APPROXIMATIONS:
+            cloud.events.publish("warning", name, message=APPROXIMATIONS[strategy])
+        searches = _searches(job, generator)
+        self.launch(job, TuningRun(self, job, self._training, searches, generator).live)
         return {"HyperParameterTuningJobArn": arn}
 
     def describe(self, name: str) -> dict[str, Any]:
@@ -143,7 +112,7 @@ class TuningJobs(Jobs[TuningJob]):
             trials = {name: trial for name, trial in trials.items() if trial.value is not None}
         listing = Listing(
             "TrainingJobSummaries",
-            lambda training: _trial(job, trials[training.name]),
+            lambda training: _trial(trials[training.name]),
             descending=False,
             sort_by="Name",
             keys={"FinalObjectiveMetricValue": lambda training: trials[training.name].value},
@@ -165,6 +134,16 @@ class TuningJobs(Jobs[TuningJob]):
         self.announce(job)
         stop_trials(self._training, job)
 
+    def delete(self, name: str) -> None:
+        """DeleteHyperParameterTuningJob: forget a job that has ended. Its training jobs stay.
+
+        Raises:
+            ServiceError: ResourceNotFound, ResourceInUse.
+        """
+        job = self._find(name)
+        self.forget(job)
+        self._tags.forget(job.arn)
+
     def _find(self, name: str) -> TuningJob:
         job = self.jobs.get(name)
         if job is None:
@@ -175,80 +154,24 @@ class TuningJobs(Jobs[TuningJob]):
         return job
 
 
-def _search(config: dict[str, Any], ranges: Sequence[Range], generator: random.Random) -> Search:
+def _searches(job: TuningJob, generator: random.Random) -> list[Search]:
+    """What the training jobs of each definition try."""
+    config = job.request["HyperParameterTuningJobConfig"]
     if config["Strategy"] == "Grid":
-        return GridSearch(ranges)
-    return RandomSearch(ranges, random.Random(config.get("RandomSeed", generator.getrandbits(64))))
+        return [GridSearch(definition.ranges) for definition in job.definitions]
+    seed = config.get("RandomSeed", generator.getrandbits(64))
+    tried = [trial.tuned for parent in job.parents for trial in parent.trials] if _identical(job) else []
+    # The first definition has the seed's own sequence, whether there are others or not.
+    seeds: list[int | str] = [seed, *(f"{seed} {number}" for number in range(1, len(job.definitions)))]
+    return [
+        RandomSearch(definition.ranges, random.Random(seed), tried)
+        for definition, seed in zip(job.definitions, seeds, strict=True)
+    ]
 
 
-# What is refused --------------------------------------------------------------------------------------
-
-
-def _check(params: dict[str, Any]) -> None:
-    """Raise for what is missing, contradictory or not supported, but for the ranges."""
-    only(params, SUPPORTED)
-    config = params["HyperParameterTuningJobConfig"]
-    one_of(config["Strategy"], ("Random", "Grid", "Bayesian"), "Strategy")
-    one_of(config.get("TrainingJobEarlyStoppingType"), ("Off",), "TrainingJobEarlyStoppingType")
-    convergence = config.get("TuningJobCompletionCriteria", {}).get("ConvergenceDetected", {})
-    one_of(convergence.get("CompleteOnConvergence"), ("Disabled",), "CompleteOnConvergence")
-    definition = params.get("TrainingJobDefinition")
-    if not definition:
-        raise null("trainingJobDefinition")
-    resources = [definition.get("ResourceConfig"), definition.get("HyperParameterTuningResourceConfig")]
-    if not any(resources):
-        raise null("trainingJobDefinition.resourceConfig")
-    if all(resources):
-        raise invalid("ResourceConfig and HyperParameterTuningResourceConfig cannot both be specified.")
-    objective = config.get("HyperParameterTuningJobObjective")
-    if not objective:
-        raise null("hyperParameterTuningJobConfig.hyperParameterTuningJobObjective")
-    metrics = definition["AlgorithmSpecification"].get("MetricDefinitions", ())
-    if objective["MetricName"] not in [metric["Name"] for metric in metrics]:
-        raise invalid(
-            "A metric is required for this hyperparameter tuning job objective. Provide a metric in the "
-            "metric definitions."
-        )
-
-
-def _check_ranges(params: dict[str, Any], ranges: Sequence[Range]) -> None:
-    """Raise for ranges that do not go with the rest of the request."""
-    config, definition = params["HyperParameterTuningJobConfig"], params["TrainingJobDefinition"]
-    if not ranges:
-        raise null("hyperParameterTuningJobConfig.parameterRanges")
-    for each in ranges:
-        if each.name in definition.get("StaticHyperParameters", {}):
-            raise invalid(f"The hyperparameter {each.name} is both static and has a range.")
-    most = config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
-    grid = config["Strategy"] == "Grid"
-    if grid and any(
-        config["ParameterRanges"].get(f"{kind}ParameterRanges") for kind in ("Integer", "Continuous")
-    ):
-        raise invalid("Only categorical parameters are supported when using the grid search strategy.")
-    if not grid and most is None:
-        raise unsupported("ResourceLimits without MaxNumberOfTrainingJobs")
-    number = combinations(ranges)
-    if number is None or most is None:
-        return
-    if number < most:
-        raise invalid(
-            "You don't have enough combinations of hyperparameter ranges. The total number of hyperparameter "
-            f"combinations for the provided ranges [{float(number)}] must be equal or greater than the value "
-            f"of MaxNumberOfJobs, [{most}]. Provide additional ranges."
-        )
-    if grid and number > most:
-        raise invalid(
-            f"MaxNumberOfTrainingJobs, [{most}], must equal the total number of distinct categorical "
-            f"combinations, [{number}], when using the grid search strategy."
-        )
-
-
-def _with_objective(params: dict[str, Any]) -> dict[str, Any]:
-    """The request with the hyperparameter that SageMaker adds to the static ones."""
-    definition = params["TrainingJobDefinition"]
-    metric = params["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
-    static = {**definition.get("StaticHyperParameters", {}), OBJECTIVE: metric}
-    return {**params, "TrainingJobDefinition": {**definition, "StaticHyperParameters": static}}
+def _identical(job: TuningJob) -> bool:
+    """What the parents found counts as found by the job itself."""
+    return bool(job.request.get("WarmStartConfig", {}).get("WarmStartType") == "IdenticalDataAndAlgorithm")
 
 
 # What is told -----------------------------------------------------------------------------------------
@@ -292,7 +215,7 @@ def _description(job: TuningJob, now: float) -> dict[str, Any]:
             "TrainingJobEarlyStoppingType": "Off",
             **request["HyperParameterTuningJobConfig"],
         },
-        "TrainingJobDefinition": request["TrainingJobDefinition"],
+        **_definitions(job),
         "HyperParameterTuningJobStatus": job.status,
         "CreationTime": moment(job.created),
         **times(
@@ -301,7 +224,11 @@ def _description(job: TuningJob, now: float) -> dict[str, Any]:
         **_counters(job),
     }
     if job.best is not None:
-        described["BestTrainingJob"] = _trial(job, job.best)
+        described["BestTrainingJob"] = _trial(job.best)
+    if job.parents:
+        described["WarmStartConfig"] = request["WarmStartConfig"]
+    if _identical(job) and (overall := _overall_best(job)) is not None:
+        described["OverallBestTrainingJob"] = overall
     if job.failure_reason is not None:
         described["FailureReason"] = job.failure_reason
     return described | {
@@ -310,12 +237,28 @@ def _description(job: TuningJob, now: float) -> dict[str, Any]:
     }
 
 
-def _trial(job: TuningJob, trial: Trial) -> dict[str, Any]:
+def _definitions(job: TuningJob) -> dict[str, Any]:
+    if job.request.get("TrainingJobDefinition"):
+        return {"TrainingJobDefinition": job.definitions[0].described()}
+    return {"TrainingJobDefinitions": [definition.described() for definition in job.definitions]}
+
+
+def _overall_best(job: TuningJob) -> dict[str, Any] | None:
+    """The best training job of the tuning job and its parents, with the name of whose it is."""
+    jobs = (job, *job.parents)
+    best = best_of([trial for each in jobs for trial in each.trials])
+    if best is None:
+        return None
+    owner = next(each for each in jobs if best in each.trials)
+    return {**_trial(best), "TuningJobName": owner.name}
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
     """A HyperParameterTrainingJobSummary."""
     training = trial.job
     told: dict[str, Any] = {}
-    if "DefinitionName" in job.request["TrainingJobDefinition"]:
-        told["TrainingJobDefinitionName"] = job.request["TrainingJobDefinition"]["DefinitionName"]
+    if trial.definition.name is not None:
+        told["TrainingJobDefinitionName"] = trial.definition.name
     told |= {
         "TrainingJobName": training.name,
         "TrainingJobArn": training.arn,
@@ -331,7 +274,7 @@ def _trial(job: TuningJob, trial: Trial) -> dict[str, Any]:
         told["FailureReason"] = training.failure_reason
     if trial.value is not None:
         told["FinalHyperParameterTuningJobObjectiveMetric"] = {
-            "MetricName": trial.metric,
+            "MetricName": trial.definition.metric,
             "Value": trial.value,
         }
     return told | {"ObjectiveStatus": trial.objective_status}

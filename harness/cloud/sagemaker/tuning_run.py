@@ -4,131 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness.cloud.errors import ServiceError
-from harness.cloud.sagemaker.jobs import Job, Jobs
+from harness.cloud.sagemaker.jobs import Jobs
 from harness.cloud.sagemaker.metrics import single
 from harness.cloud.sagemaker.training import TrainingJobs
-from harness.cloud.sagemaker.training_job import TrainingJob
-from harness.cloud.sagemaker.tuning_search import Search
+from harness.cloud.sagemaker.tuning_job import Definition, Trial, TuningJob
+from harness.cloud.sagemaker.tuning_search import Search, Values
+from harness.cloud.sagemaker.tuning_stopping import StoppingRule, stopping_rule
 
-__all__ = ["Trial", "TuningJob", "TuningRun", "stop_trials", "training_request"]
+__all__ = ["TuningRun", "stop_trials"]
 
 ATTEMPTS = 5
 """Training jobs that may go by without a usable result before the tuning job gives up."""
 
 IMPROVEMENT = 0.01
 """By which part of the best value another must be better to count as an improvement."""
-
-_FROM_DEFINITION = (
-    *("RoleArn", "AlgorithmSpecification", "InputDataConfig", "OutputDataConfig", "ResourceConfig"),
-    *("StoppingCondition", "Environment", "EnableNetworkIsolation", "EnableInterContainerTrafficEncryption"),
-    *("CheckpointConfig", "RetryStrategy", "EnableManagedSpotTraining"),
-    *("CheckpointConfig", "RetryStrategy", "EnableManagedSpotTraining"),
-)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A training job of a tuning job.
-
-    Attributes:
-        job: The training job.
-        tuned: The hyperparameters that were chosen for it.
-        metric: The objective metric.
-    """
-
-    job: TrainingJob
-    tuned: Mapping[str, str]
-    metric: str
-
-    @property
-    def value(self) -> float | None:
-        """The objective metric's last value; None while the job runs, and when it failed or logged none."""
-        if not self.job.terminal or self.job.status == "Failed" or self.metric not in self.job.metrics:
-            return None
-        return self.job.metrics[self.metric][0]
-
-    @property
-    def objective_status(self) -> str:
-        """ObjectiveStatus."""
-        if not self.job.terminal:
-            return "Pending"
-        return "Failed" if self.value is None else "Succeeded"
-
-    @property
-    def counter(self) -> str:
-        """The member of TrainingJobStatusCounters that counts it."""
-        if self.job.status == "Failed":
-            internal = (self.job.failure_reason or "").startswith("InternalServerError")
-            return "RetryableError" if internal else "NonRetryableError"
-        return self.job.status if self.job.terminal else "InProgress"
-
-
-class TuningJob(Job):
-    """A tuning job as the API knows it.
-
-    Its request has `_tuning_objective_metric` among the static hyperparameters.
-    """
-
-    def __init__(self, **fields: Any) -> None:
-        super().__init__(**fields)
-        self.trials: list[Trial] = []
-        self.not_improving = 0
-        """Training jobs since the objective metric last improved."""
-        config = self.request["HyperParameterTuningJobConfig"]
-        self.metric: str = config["HyperParameterTuningJobObjective"]["MetricName"]
-        self._sign = 1 if config["HyperParameterTuningJobObjective"]["Type"] == "Maximize" else -1
-
-    @property
-    def running(self) -> list[Trial]:
-        """The training jobs that have not ended."""
-        return [trial for trial in self.trials if not trial.job.terminal]
-
-    @property
-    def best(self) -> Trial | None:
-        """The training job that completed with the best value of the objective metric."""
-        done = [
-            (self.score(value), trial)
-            for trial in self.trials
-            if trial.job.status == "Completed" and (value := trial.value) is not None
-        ]
-        return max(done, key=lambda scored: scored[0])[1] if done else None
-
-    def score(self, value: float) -> float:
-        """A number that is the greater, the better the metric's value is."""
-        return self._sign * value
-
-    def count(self) -> tuple[Counter[str], Counter[str]]:
-        """How many training jobs there are of each status, and of each status of their objective."""
-        return (
-            Counter(trial.counter for trial in self.trials),
-            Counter(trial.objective_status for trial in self.trials),
-        )
-
-
-def training_request(request: Mapping[str, Any], name: str, tuned: Mapping[str, str]) -> dict[str, Any]:
-    """The CreateTrainingJob request of a trial.
-
-    Args:
-        request: The CreateHyperParameterTuningJob request.
-        name: The training job's name.
-        tuned: The hyperparameters chosen for it.
-    """
-    definition = request["TrainingJobDefinition"]
-    # Two members for one thing; the SDK uses the newer.
-    resources = definition.get("HyperParameterTuningResourceConfig")
-    return {
-        "TrainingJobName": name,
-        **({"ResourceConfig": resources} if resources else {}),
-        "HyperParameters": {**definition.get("StaticHyperParameters", {}), **tuned},
-        "Tags": request.get("Tags", []),
-        **{member: definition[member] for member in _FROM_DEFINITION if member in definition},
-    }
 
 
 class TuningRun:
@@ -138,7 +32,7 @@ class TuningRun:
         jobs: Where it belongs.
         job: The job.
         training: Runs the training jobs.
-        search: Says what they try.
+        searches: What the training jobs of each definition try.
         generator: Makes their names.
     """
 
@@ -147,17 +41,19 @@ class TuningRun:
         jobs: Jobs[TuningJob],
         job: TuningJob,
         training: TrainingJobs,
-        search: Search,
+        searches: Sequence[Search],
         generator: random.Random,
     ) -> None:
         self._jobs = jobs
         self._clock = jobs.cloud.clock
         self._job = job
         self._training = training
-        self._search = search
         self._generator = generator
         config = job.request["HyperParameterTuningJobConfig"]
         self._limits: Mapping[str, Any] = config["ResourceLimits"]
+        rules = [stopping_rule(config, definition.static) for definition in job.definitions]
+        self._untried = list(zip(job.definitions, searches, rules, strict=True))
+        """Whose turn it is comes first."""
         self._criteria: Mapping[str, Any] = config.get("TuningJobCompletionCriteria", {})
         self._judged: set[str] = set()
         self._reference: float | None = None  # the score that the next improvement is measured by
@@ -195,18 +91,43 @@ class TuningRun:
             and not self._enough
             and len(job.running) < self._limits["MaxParallelTrainingJobs"]
         ):
-            tuned = self._search.next() if most is None or len(job.trials) < most else None
-            if tuned is None:
+            chosen = self._next() if most is None or len(job.trials) < most else None
+            if chosen is None:
                 self._enough = True
                 return
+            definition, rule, tuned = chosen
             name = f"{job.name}-{len(job.trials) + 1:03d}-{self._generator.getrandbits(32):08x}"
+            request = definition.training_request(name, tuned, job.request.get("Tags", ()))
             try:
-                self._training.create(training_request(job.request, name, tuned), tuning_job=job.arn)
+                self._training.create(request, tuning_job=job.arn)
             except ServiceError as error:  # what was there when the tuning job was created has gone
                 self._enough = True
                 self._reason = f"{error.code}: {error.message}"
                 return
-            job.trials.append(Trial(self._training.jobs[name], tuned, job.metric))
+            trial = Trial(self._training.jobs[name], tuned, definition)
+            trial.job.on_metric = partial(self._watch, trial, rule)
+            job.trials.append(trial)
+
+    def _next(self) -> tuple[Definition, StoppingRule | None, Values] | None:
+        """What to try next: the definitions take turns. None when everything has been tried."""
+        while self._untried:
+            definition, search, rule = self._untried.pop(0)
+            tuned = search.next()
+            if tuned is not None:
+                self._untried.append((definition, search, rule))
+                return definition, rule, tuned
+        return None
+
+    def _watch(self, trial: Trial, rule: StoppingRule | None, metric: str, value: float) -> None:
+        """A training job has logged a metric. If that is its objective it may be stopped for it."""
+        if metric != trial.definition.metric:
+            return
+        trial.curve.append(value)
+        if rule is None or trial.job.status != "InProgress":
+            return
+        siblings = [each for each in self._job.trials if each.definition is trial.definition]
+        if rule.stops(trial, siblings):
+            self._training.stop(trial.job.name)
 
     def _judge(self) -> None:
         """Look at the training jobs that have ended since the last time, and whether to go on."""
@@ -230,7 +151,7 @@ class TuningRun:
         """Count how many training jobs in a row have not been an improvement."""
         if trial.value is None:
             return
-        score = self._job.score(trial.value)
+        score = trial.definition.score(trial.value)
         if self._reference is None or (
             score > self._reference and score - self._reference >= IMPROVEMENT * abs(self._reference)
         ):
@@ -242,9 +163,8 @@ class TuningRun:
     def _good_enough(self) -> bool:
         """Whether a completion criterion of the request is met."""
         job, best = self._job, self._job.best
-        value = best.value if best is not None else None
         target = self._criteria.get("TargetObjectiveMetricValue")
-        if target is not None and value is not None and job.score(value) >= job.score(single(target)):
+        if target is not None and best is not None and best.reaches(single(target)):
             return True
         not_improving = self._criteria.get("BestObjectiveNotImproving", {})
         patience = not_improving.get("MaxNumberOfTrainingJobsNotImproving")

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harness.cloud.sagemaker.validation import invalid
 
-__all__ = ["GridSearch", "RandomSearch", "Range", "Search", "combinations", "read_ranges"]
+__all__ = ["GridSearch", "RandomSearch", "Range", "Search", "Values", "combinations", "read_ranges"]
 
 Values = dict[str, str]
 """A value for each tuned hyperparameter."""
@@ -205,15 +205,22 @@ class RandomSearch:
     Args:
         ranges: The ranges.
         generator: Decides; a generator in the same state decides the same.
+        tried: Values that need not be tried again.
     """
 
     DRAWS = 100
     """How often a combination may turn out to have been tried before what is left is taken in order."""
 
-    def __init__(self, ranges: Sequence[Range], generator: random.Random) -> None:
+    def __init__(
+        self,
+        ranges: Sequence[Range],
+        generator: random.Random,
+        tried: Iterable[Mapping[str, str]] = (),
+    ) -> None:
         self._ranges = ranges
         self._generator = generator
-        self._tried: set[tuple[str, ...]] = set()
+        names = [each.name for each in ranges]
+        self._tried = {tuple(each[name] for name in names) for each in tried if each.keys() == set(names)}
 
     def next(self) -> Values | None:
         for _ in range(self.DRAWS):

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.cloud.errors import ServiceError
 
-__all__ = ["S3Location", "invalid", "null", "one_of", "only", "parse_s3", "unsupported"]
+__all__ = ["S3Location", "invalid", "no_nul", "null", "one_of", "only", "parse_s3", "unsupported"]
 
 
 def invalid(message: str) -> ServiceError:
@@ -82,6 +82,29 @@ def one_of(value: Any, allowed: Iterable[Any], what: str) -> None:
     """
     if value is not None and value not in allowed:
         raise unsupported(f"{what} {value}")
+
+
+def no_nul(params: Mapping[str, Any], members: Iterable[str]) -> None:
+    """Refuse NUL characters in what a program is started with: no operating system can pass them on.
+
+    Args:
+        params: A request, or a part of it.
+        members: Its members that become arguments, environment variables or paths.
+
+    Raises:
+        ServiceError: ValidationException naming the first such member.
+    """
+    for member in members:
+        if _has_nul(params.get(member)):
+            raise invalid(f"{member} must not contain NUL characters.")
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_nul, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from docker.errors import APIError, NotFound
-from docker.utils.socket import frames_iter
+from docker.utils.socket import STDERR, STDOUT, frames_iter
 
 from harness.containers.docker.engine import FAILURES, Engine, explanation
 from harness.containers.docker.folders import Folders
@@ -25,6 +25,8 @@ from harness.errors import ContainerError
 __all__ = ["DockerContainer"]
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # a shell's exit codes for a program that cannot be started
+
+REMOVED = "it was removed from outside"
 
 SHARED_MEMORY = 2**31
 """Bytes of /dev/shm, at most: through it data loaders hand batches to the trainer, and 64 MiB, Docker's own
@@ -50,12 +52,12 @@ class DockerContainer:
         self._engine = engine
         self._folders = folders
         self._name = name
-        self._lines = Lines(on_output)
+        self._lines = {stream: Lines(on_output) for stream in (STDOUT, STDERR)}  # each has lines of its own
         self._loop = asyncio.get_running_loop()
         self._id = ""
         self._ports: dict[int, int] = {}
         self._removed = False
-        self._drained: asyncio.Future[None] = self._loop.create_future()
+        self._exited: asyncio.Future[int] = self._loop.create_future()
         self._ended: asyncio.Task[int]
 
     # Start --------------------------------------------------------------------------------------------
@@ -74,17 +76,17 @@ class DockerContainer:
         """
         call = self._engine.call
         try:
-            code = await call(self._start, network, environment, labels)
+            await call(self._start, network, environment, labels)
         except BaseException:
             with suppress(ContainerError):
                 await asyncio.shield(call(self._remove))
             raise
-        self._ended = asyncio.create_task(self._end(code, on_end), name=f"container {self.spec.name}")
+        self._ended = asyncio.create_task(self._end(on_end), name=f"container {self.spec.name}")
 
     def _start(
         self, network: Network | None, environment: Mapping[str, str], labels: Mapping[str, str]
-    ) -> int | None:
-        """Blocks. Returns an exit code when the program cannot be started at all."""
+    ) -> None:
+        """Blocks."""
         api = self._engine.api
         created = api.create_container_from_config(
             self._config(network, environment, labels, self._folders.make()), self._name
@@ -100,9 +102,10 @@ class DockerContainer:
             code = _exit_code(str(error.explanation))
             if code is None:
                 raise
-            self._lines.feed(f"{_reason(str(error.explanation))}\n".encode())
-            self._loop.call_soon_threadsafe(self._drained.set_result, None)
-            return code
+            deliver = self._loop.call_soon_threadsafe
+            deliver(self._lines[STDERR].feed, f"{_reason(str(error.explanation))}\n".encode())
+            deliver(self._exited.set_result, code)
+            return
         reader = threading.Thread(target=self._read, args=(stream,), name=self._name, daemon=True)
         reader.start()
         if self.spec.ports:
@@ -110,7 +113,25 @@ class DockerContainer:
             for port in self.spec.ports:
                 if published := found.get(f"{port}/tcp"):
                     self._ports[port] = int(published[0]["HostPort"])
-        return None
+            self._check_ports()
+
+    def _check_ports(self) -> None:
+        """See to it that the published ports are ports of this machine: the engine holds them from the start.
+
+        Where it runs elsewhere, or this process in a container of its own, nobody would ever answer there.
+
+        Raises:
+            ContainerError: They are not.
+        """
+        engine = self._engine
+        if engine.desktop or (engine.here and not any(map(_is_free, self._ports.values()))):
+            return
+        if engine.api.inspect_container(self._id)["State"]["Running"]:  # else they are free again
+            raise ContainerError(
+                "its ports cannot be reached: they are published on the loopback address of the Docker "
+                f"engine at {engine.address}, which is not this machine's",
+                hint="Use one on this machine, or --containers process; in a container, --network=host.",
+            )
 
     def _config(
         self,
@@ -157,48 +178,77 @@ class DockerContainer:
     # While it runs ------------------------------------------------------------------------------------
 
     def _read(self, stream: Any) -> None:
-        """Deliver its output. A thread of its own, until the container ends or the engine does."""
+        """Deliver its output and its exit code. A thread of its own, until the container or the engine ends.
+
+        Not one of the engine's threads: any number of containers may run, and each can be stopped.
+        """
         deliver = self._loop.call_soon_threadsafe
-        try:
-            for _, chunk in frames_iter(stream, tty=False):
-                deliver(self._lines.feed, chunk)
-        except (*FAILURES, ValueError):
-            pass  # `_end` finds out what that means
-        finally:
-            _close(stream)
-            with suppress(RuntimeError):  # the event loop is closed: nobody listens any more
-                deliver(self._drain)
+        with suppress(RuntimeError):  # the event loop is closed: nobody listens any more
+            try:
+                for number, chunk in frames_iter(stream, tty=False):
+                    deliver(self._lines[number].feed, chunk)
+            except (*FAILURES, ValueError):
+                pass  # waiting for its end finds out what that means
+            finally:
+                _close(stream)
+            try:
+                deliver(self._exited.set_result, self._follow())
+            except ContainerError as error:
+                deliver(self._exited.set_exception, error)
 
-    def _drain(self) -> None:
-        if not self._drained.done():
-            self._drained.set_result(None)
+    def _follow(self) -> int:
+        """Block until it has ended; its exit code.
 
-    async def _end(self, code: int | None, on_end: Callable[[DockerContainer], object]) -> int:
+        Raises:
+            ContainerError: The engine does not say.
+        """
         try:
-            await self._drained
-            self._lines.end()
-            return await self._engine.call(self._finish) if code is None else code
+            return int(self._engine.api.wait(self._id, timeout=None)["StatusCode"])
+        except NotFound:
+            if self._removed:  # by ourselves, while this was waiting
+                return 128 + 9
+            reason = REMOVED
+        except FAILURES as error:
+            reason = explanation(error)
+        raise self._lost(reason)
+
+    def _lost(self, reason: str) -> ContainerError:
+        return ContainerError(f"container {self._name} cannot be followed to its end: {reason}")
+
+    async def _end(self, on_end: Callable[[DockerContainer], object]) -> int:
+        try:
+            code = await self._exited
+            for lines in self._lines.values():
+                lines.end()
+            await self._engine.call(self._finish, code)
+            return code
         finally:
             with suppress(ContainerError):  # it is found by its label later
                 await self._engine.call(self._remove)
             on_end(self)
 
-    def _finish(self) -> int:
-        """Blocks until it has ended; its exit code."""
-        api = self._engine.api
+    def _finish(self, code: int) -> None:
+        """Take over what it leaves. Blocks.
+
+        Raises:
+            ContainerError: It was removed meanwhile, or the engine does not answer.
+        """
+        removed = False
         try:
-            code = int(api.wait(self._id, timeout=None)["StatusCode"])
-            if self.spec.memory is not None and code:
-                self.out_of_memory = bool(api.inspect_container(self._id)["State"]["OOMKilled"])
-            self._folders.fetch(self._id)
-            return code
+            if code:
+                state = self._engine.api.inspect_container(self._id)["State"]
+                removed = state["Status"] in ("removing", "dead")
+                self.out_of_memory = self.spec.memory is not None and bool(state["OOMKilled"])
+            if not removed:
+                self._folders.fetch(self._id)
+                return
+            reason = REMOVED
         except NotFound:
-            if self._removed:  # by ourselves, while this was waiting
-                return 128 + 9
-            reason = "it was removed from outside"
+            reason = REMOVED
         except FAILURES as error:
             reason = explanation(error)
-        raise ContainerError(f"container {self._name} cannot be followed to its end: {reason}")
+        if not self._removed:
+            raise self._lost(reason)
 
     def _remove(self) -> None:
         """Remove it with its volumes. Blocks."""
@@ -274,6 +324,16 @@ def _close(stream: Any) -> None:
     with suppress(*FAILURES):
         getattr(stream, "_sock", stream).close()
         stream.close()
+
+
+def _is_free(port: int) -> bool:
+    """Nobody on this machine holds a port of 127.0.0.1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _exit_code(explanation: str) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import docker
 import requests
@@ -18,7 +19,7 @@ from docker.errors import APIError, DockerException
 
 from harness.errors import ContainerError, EnvironmentFault
 
-__all__ = ["LABEL_ROOT", "LABEL_SESSION", "Engine", "connect", "explanation"]
+__all__ = ["LABEL_ROOT", "LABEL_SESSION", "THREADS", "Engine", "connect", "explanation", "is_here"]
 
 LABEL_SESSION = "harness.session"
 LABEL_ROOT = "harness.root"
@@ -27,6 +28,10 @@ PATIENCE = 60.0
 """Real seconds an engine has to answer a call that does not wait for anything."""
 
 THREADS = 32
+"""Calls to an engine at a time."""
+
+CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
+"""Files that Docker and Podman put into every container."""
 
 FAILURES = (DockerException, requests.exceptions.RequestException, OSError)
 """What the SDK raises when an engine refuses or is not there."""
@@ -41,7 +46,8 @@ class Engine:
     Attributes:
         api: The SDK's low-level client; its methods block.
         address: As DOCKER_HOST has it.
-        local: It runs on this machine, so that it can mount this machine's folders.
+        local: It runs on this machine and sees its files, so that it can mount folders.
+        here: It shares this machine's network: what it publishes on loopback can be reached.
         desktop: It runs in a virtual machine on this machine, which forwards ``host.docker.internal``.
         owned: What a container writes into a mounted folder belongs to us.
         rootless: It runs without root, in a network of its own.
@@ -52,6 +58,7 @@ class Engine:
     api: docker.APIClient
     address: str
     local: bool
+    here: bool
     desktop: bool
     owned: bool
     rootless: bool
@@ -157,15 +164,35 @@ def _examined(api: docker.APIClient, address: str, info: dict[str, Any]) -> Engi
     security = " ".join(info.get("SecurityOptions") or ())
     local = address.startswith(("unix:", "http+unix:", "npipe:"))
     desktop = "Docker Desktop" in str(info.get("OperatingSystem")) or (local and sys.platform != "linux")
+    if local and not desktop and any(map(os.path.exists, CONTAINER_MARKS)):
+        # In a container: the engine is in here as well, or the machine's outside, whose files are not ours.
+        local = os.path.exists(info.get("DockerRootDir") or "")
     rootless = "name=rootless" in security
     superuser = os.geteuid() == 0 and "name=userns" not in security
     return Engine(
         api=api,
         address=address,
         local=local,
+        here=is_here(address),
         desktop=desktop,
         owned=local and (desktop or rootless or superuser),
         rootless=rootless and not desktop,
         memory=int(info.get("MemTotal") or 0),
         processors=int(info.get("NCPU") or 0),
     )
+
+
+def is_here(address: str) -> bool:
+    """The address is one of this machine's own, as far as can be told without asking the engine."""
+    place = urlsplit(address)
+    if place.scheme == "ssh":
+        return False
+    if place.scheme not in ("tcp", "http", "https"):
+        return True
+    try:
+        family, kind, protocol, _, name = socket.getaddrinfo(place.hostname, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(name)
+    except OSError:
+        return False
+    return True

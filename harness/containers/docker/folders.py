@@ -4,6 +4,9 @@ A folder can be mounted when the engine runs on this machine and what a containe
 afterwards, or when the container only reads it. Elsewhere (an ordinary user on an engine that runs as root,
 a remote engine) a labelled volume takes its place: filled from the folder before the container starts, and
 fetched when it ends, or while it runs.
+
+A pipe cannot be copied. On an engine of this machine the folder it is in is mounted, read-only, and the
+folders in there are copied one by one. On other engines it is refused.
 """
 
 from __future__ import annotations
@@ -14,12 +17,14 @@ import shutil
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from docker.errors import DockerException
 from docker.types import Mount as EngineMount
+from requests.exceptions import RequestException
 
 from harness.containers.docker.engine import Engine
 from harness.containers.runtime import ContainerSpec, Mount
@@ -63,12 +68,29 @@ class Folders:
                 raise ContainerError(
                     f"container {spec.name}: {mount.source} does not exist, so it cannot be mounted"
                 )
+        self._piped: list[Mount] = []
+        if engine.local:
+            self._split([mount for mount in self._mounts if self._must_copy(mount, copied)])
         self._copied = [mount for mount in self._mounts if self._must_copy(mount, copied)]
 
     def _must_copy(self, mount: Mount, copied: bool) -> bool:
         if not self._engine.local:
             return True
         return not mount.read_only and (copied or not self._engine.owned)
+
+    def _split(self, copied: Iterable[Mount]) -> None:
+        """Make mounts of the folders with pipes in what is to be copied, and of the folders in those."""
+        for mount in copied:
+            for folder in _folders_with_pipes(mount.source):
+                target = mount.target / folder.relative_to(mount.source)
+                if target != mount.target:
+                    self._piped.append(Mount(folder, target, read_only=True))
+        for piped in self._piped:
+            inner = [Mount(entry, piped.target / entry.name) for entry in sorted(piped.source.iterdir())]
+            taken = {mount.target for mount in self._mounts}
+            folders = [mount for mount in inner if mount.source.is_dir() and not mount.source.is_symlink()]
+            self._mounts += [mount for mount in (piped, *folders) if mount.target not in taken]
+        self._mounts.sort(key=lambda mount: len(mount.target.parts))
 
     def make(self) -> list[dict[str, Any]]:
         """Make and fill the volumes that are needed.
@@ -105,7 +127,7 @@ class Folders:
         )
         try:
             for place, volume in places.items():
-                with _packed(volume.mount.source) as archive:
+                with _packed(volume.mount.source, {piped.source for piped in self._piped}) as archive:
                     api.put_archive(filler["Id"], place, archive)
         finally:
             api.remove_container(filler["Id"], v=False, force=True)
@@ -137,7 +159,9 @@ class Folders:
                     file.write(chunk)
                 file.seek(0)
                 _unpack(file, fresh)
-            _replace(source, fresh)
+            _replace(source, fresh, [piped.source for piped in self._piped])
+        except (DockerException, RequestException):
+            raise  # the engine's, although they are OSErrors
         except (tarfile.TarError, OSError) as error:
             raise ContainerError(f"what the container left in {target} cannot be fetched: {error}") from error
         finally:
@@ -150,14 +174,29 @@ class Folders:
         self._volumes.clear()
 
 
-def _packed(folder: Path) -> IO[bytes]:
+def _folders_with_pipes(folder: Path) -> list[Path]:
+    found = {Path(place) for place, _, names in os.walk(folder) for name in names if _is_pipe(place, name)}
+    return sorted(found)
+
+
+def _is_pipe(folder: str, name: str) -> bool:
+    return stat.S_ISFIFO(os.lstat(os.path.join(folder, name)).st_mode)
+
+
+def _packed(folder: Path, omitted: Container[Path]) -> IO[bytes]:
     """A folder's content as a tar archive; everything in it belongs to root.
+
+    Args:
+        folder: The folder.
+        omitted: Folders in it whose content is left out.
 
     Raises:
         ContainerError: There is something in it that makes no sense elsewhere.
     """
 
-    def owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    def owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if (folder / member.name).parent in omitted:
+            return None
         if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
             raise ContainerError(
                 f"{folder}/{member.name} is a pipe or a device, which cannot be copied to the Docker engine",
@@ -168,9 +207,13 @@ def _packed(folder: Path) -> IO[bytes]:
         return member
 
     file = tempfile.SpooledTemporaryFile(SPOOL)  # noqa: SIM115 - the caller closes it
-    with tarfile.open(fileobj=file, mode="w") as tar:
-        for entry in sorted(folder.iterdir()):
-            tar.add(entry, entry.name, filter=owned_by_root)
+    try:
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            for entry in sorted(folder.iterdir()):
+                tar.add(entry, entry.name, filter=owned_by_root)
+    except BaseException:
+        file.close()
+        raise
     file.seek(0)
     return file
 
@@ -191,13 +234,27 @@ def _unpack(file: IO[bytes], folder: Path) -> None:
         tar.extractall(folder, filter=checked)
 
 
-def _replace(folder: Path, fresh: Path) -> None:
-    """Put the content of `fresh` in the place of a folder's. The folder itself stays."""
+def _replace(folder: Path, fresh: Path, kept: Collection[Path]) -> None:
+    """Put the content of `fresh` in the place of a folder's. The folder itself stays.
+
+    Args:
+        folder: The folder.
+        fresh: What is to be in it.
+        kept: Folders in it that stay as they are.
+    """
     folder.mkdir(exist_ok=True)
     for entry in folder.iterdir():
+        if any(place.is_relative_to(entry) for place in kept):
+            continue
         if entry.is_dir() and not entry.is_symlink():
             remove_tree(entry)
         else:
             entry.unlink()
     for entry in fresh.iterdir():
-        shutil.move(os.fspath(entry), folder / entry.name)
+        place = folder / entry.name
+        if place in kept:
+            continue
+        if os.path.lexists(place) and entry.is_dir() and not entry.is_symlink():  # something in it is kept
+            _replace(place, entry, kept)
+        elif not os.path.lexists(place):
+            shutil.move(os.fspath(entry), place)

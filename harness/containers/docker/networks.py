@@ -146,15 +146,18 @@ class Networks:
     async def reach(self, network: Network, gateway: Gateway) -> dict[str, str]:
         """The environment variables that tell a container where the local cloud is."""
         engine = self._engine
-        if not engine.local or engine.rootless:
-            where = "in a network namespace of its own" if engine.local else f"at {engine.address}"
+        if engine.desktop:
+            return dict.fromkeys(gateway.variables, f"http://{DESKTOP_HOST}:{gateway.port}")
+        if not engine.here or engine.rootless:
+            where = "in a network namespace of its own" if engine.here else f"at {engine.address}"
             self._warn(f"containers cannot reach the local cloud: the Docker engine runs {where}")
             return {}
-        if engine.desktop:
-            url = f"http://{DESKTOP_HOST}:{gateway.port}"
-        else:
-            url = f"http://{network.gateway}:{await network.relay(gateway.port)}"
-        return dict.fromkeys(gateway.variables, url)
+        try:
+            port = await network.relay(gateway.port)
+        except ContainerError as error:
+            self._warn(error.message)
+            return {}
+        return dict.fromkeys(gateway.variables, f"http://{network.gateway}:{port}")
 
     async def _make(self, name: str, *, outside: bool, peers: bool) -> Network:
         options = {

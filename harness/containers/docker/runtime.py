@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from harness.containers.docker.container import DockerContainer
 from harness.containers.docker.engine import LABEL_ROOT, LABEL_SESSION, Engine, connect
@@ -31,6 +34,7 @@ class DockerRuntime:
         copied: Copy folders that containers write to instead of mounting them, also where none needs it.
 
     Attributes:
+        id: The value of the label that everything it makes bears.
         warnings: In what way containers here differ from containers on AWS, one sentence each.
 
     Raises:
@@ -49,8 +53,8 @@ class DockerRuntime:
     ) -> None:
         self.warnings: list[str] = []
         self._engine = engine or connect()
-        self._id = session.id if session is not None else secrets.token_hex(6)
-        self._labels = {LABEL_SESSION: self._id}
+        self.id = session.id if session is not None else secrets.token_hex(6)
+        self._labels = {LABEL_SESSION: self.id}
         if session is not None:
             self._labels[LABEL_ROOT] = str(session.root)
             session.uses_engine(self._engine.address)
@@ -58,12 +62,12 @@ class DockerRuntime:
         self._copied = copied
         self._builds = BuildSettings.of_environment()
         self._containers: set[DockerContainer] = set()
-        self._networks = Networks(self._engine, self._id, self._labels, internet=internet, warn=self._warn)
+        self._networks = Networks(self._engine, self.id, self._labels, internet=internet, warn=self._warn)
 
     async def build(self, source: ImageSource, on_progress: Output | None = None) -> Image:
         """See `ContainerRuntime.build`."""
         progress = on_progress or (lambda line: None)
-        image = await asyncio.to_thread(build, self._engine, source, self._builds, progress)
+        image = await _apart(partial(build, self._engine, source, self._builds, progress))
         for name, value in self._builds.arguments.items():
             self._warn(f"images are built with {name}={value}, from HARNESS_DOCKER_BUILD_ARGS")
         return image
@@ -103,7 +107,7 @@ class DockerRuntime:
         )
         await self._networks.close()
         with suppress(NotRemoved):  # the session's note stays, for `reap`
-            await asyncio.to_thread(clear, self._engine, self._id)
+            await asyncio.to_thread(clear, self._engine, self.id)
             if self._session is not None:
                 self._session.has_left_engine()
         self._engine.close()
@@ -111,3 +115,29 @@ class DockerRuntime:
     def _warn(self, message: str) -> None:
         if message not in self.warnings:
             self.warnings.append(message)
+
+
+async def _apart(function: Callable[[], Image]) -> Image:
+    """Call a function that may block for many minutes.
+
+    In a thread that nobody waits for: who is interrupted leaves at once, and the engine gives up a build
+    whose client is gone.
+    """
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[Image] = loop.create_future()
+
+    def settle(deliver: Callable[[Any], None], value: object) -> None:
+        if not result.done():  # else it was cancelled
+            deliver(value)
+
+    def run() -> None:
+        with suppress(RuntimeError):  # the event loop is closed
+            try:
+                value = function()
+            except BaseException as error:
+                loop.call_soon_threadsafe(settle, result.set_exception, error)
+            else:
+                loop.call_soon_threadsafe(settle, result.set_result, value)
+
+    threading.Thread(target=run, name="docker build", daemon=True).start()
+    return await result

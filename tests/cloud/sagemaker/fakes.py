@@ -56,9 +56,10 @@ class Box:
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             clients.add(asyncio.ensure_future(_serve(handler, reader, writer)))
 
-        server = await asyncio.start_server(connected, "127.0.0.1", 0)
-        self._container.port = server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(connected, "127.0.0.1", 0, start_serving=False)
         try:
+            await server.start_serving()
+            self._container.port = server.sockets[0].getsockname()[1]
             await self.terminated.wait()
         finally:
             server.close()

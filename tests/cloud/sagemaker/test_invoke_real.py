@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"))
+ThreadingHTTPServer.request_queue_size = 64
 ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
 """
+CALLERS = 50
 LABEL = "com.amazonaws.sagemaker.capabilities.accept-bind-to-port"
 
 
@@ -74,7 +77,7 @@ class Clients:
             "region_name": "us-east-1",
             "aws_access_key_id": "user",
             "aws_secret_access_key": "secret",
-            "config": Config(retries={"max_attempts": 0}),
+            "config": Config(retries={"max_attempts": 0}, max_pool_connections=CALLERS),
         }
         self._made = {
             name: boto3.client(name, **options)
@@ -177,6 +180,24 @@ def test_a_pipeline_captured_and_streamed(tmp_path: Path) -> None:
         streamed["Body"].close()
         assert [part for part, _ in arrived] == [b"one", b"two"]
         assert arrived[1][1] - arrived[0][1] > 0.3  # each as it came
+
+    in_cloud(tmp_path, scenario)
+
+
+def test_fifty_callers_over_http_get_their_own_answers(tmp_path: Path) -> None:
+    def scenario(at: Clients) -> None:
+        deploy(at, "single", [{"Image": SERVING, "Environment": {"NAME": "-answer"}}])
+        together = threading.Barrier(CALLERS, timeout=60)
+
+        def caller(number: int) -> list[bytes]:
+            together.wait()
+            bodies = (f"{number}-{turn}".encode() for turn in range(10))
+            runtime = at["sagemaker-runtime"]
+            return [runtime.invoke_endpoint(EndpointName="single", Body=x)["Body"].read() for x in bodies]
+
+        with ThreadPoolExecutor(CALLERS) as callers:
+            answers = list(callers.map(caller, range(CALLERS)))
+        assert answers == [[f"{n}-{turn}-answer".encode() for turn in range(10)] for n in range(CALLERS)]
 
     in_cloud(tmp_path, scenario)
 

@@ -198,10 +198,6 @@ def test_a_model_is_made_of_an_approved_package() -> None:
     ("containers", "message"),
     [
         (
-            [container(), container()],
-            "harness does not support a transform job with an inference pipeline yet.",
-        ),
-        (
             [container(Mode="MultiModel", ModelDataUrl="s3://data/")],
             "A model in MultiModel mode cannot be used",
         ),
@@ -218,7 +214,7 @@ def test_a_model_is_made_of_an_approved_package() -> None:
                     },
                 }
             ],
-            "ModelDataSource is not supported for a transform job.",
+            "container definitions which use ModelDataSource attribute",
         ),
     ],
 )

@@ -531,6 +531,70 @@ def test_an_unknown_image_is_refused_at_creation() -> None:
     with_cloud(scenario)
 
 
+def test_more_instances_than_the_quota_are_refused() -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        group = {"InstanceType": "ml.m5.large", "InstanceCount": 51}
+        groups = [group | {"InstanceGroupName": name} for name in ("a", "b")]
+        for resources, count in (
+            (RESOURCES | {"InstanceCount": 101}, 101),
+            ({"InstanceGroups": groups, "VolumeSizeInGB": 1}, 102),
+        ):
+            error = await cloud.error("create_training_job", **training_request(ResourceConfig=resources))
+            assert error.code == "ResourceLimitExceeded"
+            assert error.message == (
+                "The account-level service limit 'ml.m5.large for training job usage' is 100 Instances, with "
+                f"current utilization of 0 Instances and a request delta of {count} Instances. Please contact "
+                "AWS support to request an increase for this limit."
+            )
+
+    with_cloud(scenario)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"Environment": {"A": "b\0"}}, "Environment"),
+        (
+            {
+                "AlgorithmSpecification": {
+                    "TrainingImage": TRAINING,
+                    "TrainingInputMode": "File",
+                    "ContainerArguments": ["a", "\0"],
+                }
+            },
+            "ContainerArguments",
+        ),
+    ],
+)
+def test_a_nul_that_no_program_can_be_given_is_refused(changes: dict[str, Any], named: str) -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        error = await cloud.error("create_training_job", **training_request(**changes))
+        assert (error.code, error.message) == (
+            "ValidationException",
+            f"{named} must not contain NUL characters.",
+        )
+
+    with_cloud(scenario)
+
+
+def test_a_job_that_has_ended_may_be_deleted_and_its_name_used_again() -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        tags = [{"Key": "a", "Value": "b"}]
+        await cloud.do("create_training_job", **training_request(Tags=tags))
+        error = await cloud.error("delete_training_job", TrainingJobName="train-1")
+        assert (error.code, "InProgress" in error.message) == ("ResourceInUse", True)
+        await cloud.sagemaker.wait_for_job("training", "train-1")
+        assert await cloud.do("delete_training_job", TrainingJobName="train-1") == {}
+        assert await cloud.do("list_training_jobs") == {"TrainingJobSummaries": []}
+        error = await cloud.error("delete_training_job", TrainingJobName="train-1")
+        assert error.message == "Requested resource not found."
+        again = await train(cloud)
+        assert again["TrainingJobArn"] == ARN
+        assert await cloud.do("list_tags", ResourceArn=ARN) == {"Tags": []}
+
+    with_cloud(scenario)
+
+
 ALGORITHM = {"TrainingImage": TRAINING, "TrainingInputMode": "File"}
 RESOURCES = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10}
 

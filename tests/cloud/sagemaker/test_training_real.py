@@ -16,24 +16,11 @@ from harness.clock import SkippingClock
 from harness.cloud.cloud import Cloud
 from harness.cloud.faults import JobFault
 from harness.cloud.sagemaker import SageMaker
-from harness.containers.docker import DockerRuntime
-from harness.containers.launch import probe
-from harness.containers.process import ProcessRuntime
-from harness.containers.runtime import ContainerRuntime, ImageSource
-from tests.cloud.sagemaker.fakes import START, TRAINING, FakeCloud, channel, training_request, with_cloud
-from tests.support import RUNTIMES, build_settings
+from tests.cloud.sagemaker.fakes import START, TRAINING, FakeCloud, channel, training_request
+from tests.cloud.sagemaker.real import real, with_containers
+from tests.support import RUNTIMES
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not probe().namespaces, reason="this machine has no user namespaces"),
-]
-
-DOCKERFILE = """\
-ARG BASE=python:3.11
-FROM ${BASE}
-COPY programs /programs
-ENTRYPOINT ["python", "-u"]
-"""
+pytestmark = real
 
 PROGRAMS = {
     "pipe.py": """\
@@ -112,28 +99,13 @@ sys.exit(3)
 }
 
 
-def with_containers(
-    runtime: str, folder: Path, scenario: Callable[[FakeCloud], Awaitable[None]], monkeypatch: Any
+def scene(
+    runtime: str,
+    folder: Path,
+    scenario: Callable[[FakeCloud], Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Run a scenario in a cloud whose training image has `PROGRAMS`."""
-    monkeypatch.setenv("HARNESS_CACHE", str(folder / "cache"))
-    build_settings(monkeypatch)
-    context = folder / "context"
-    (context / "programs").mkdir(parents=True)
-    (context / "Dockerfile").write_text(DOCKERFILE)
-    for name, text in PROGRAMS.items():
-        (context / "programs" / name).write_text(text)
-
-    async def real(cloud: FakeCloud) -> None:
-        containers: ContainerRuntime = DockerRuntime() if runtime == "docker" else ProcessRuntime()
-        cloud.containers = containers  # type: ignore[assignment]
-        try:
-            cloud.images[TRAINING] = await containers.build(ImageSource("training", context))
-            await scenario(cloud)
-        finally:
-            await containers.close()
-
-    with_cloud(real)
+    with_containers(runtime, folder, TRAINING, PROGRAMS, scenario, monkeypatch)
 
 
 async def train(cloud: FakeCloud, program: str, *, hosts: int = 1, **changes: Any) -> dict[str, Any]:
@@ -174,7 +146,7 @@ def test_pipe_mode(runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert len(lines(cloud)) == 3
         assert len(digests) == 1
 
-    with_containers(runtime, tmp_path, scenario, monkeypatch)
+    scene(runtime, tmp_path, scenario, monkeypatch)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -185,7 +157,7 @@ def test_fast_file_mode(runtime: str, tmp_path: Path, monkeypatch: pytest.Monkey
         assert job["TrainingJobStatus"] == "Completed", (job, lines(cloud))
         assert lines(cloud) == ["one", "Read-only file system"]
 
-    with_containers(runtime, tmp_path, scenario, monkeypatch)
+    scene(runtime, tmp_path, scenario, monkeypatch)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -195,7 +167,7 @@ def test_hosts_talk_to_each_other(runtime: str, tmp_path: Path, monkeypatch: pyt
         assert job["TrainingJobStatus"] == "Completed", (job, lines(cloud))
         assert model(cloud) == {"algo-1": b"algo-2", "algo-2": b"nobody"}
 
-    with_containers(runtime, tmp_path, scenario, monkeypatch)
+    scene(runtime, tmp_path, scenario, monkeypatch)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -204,7 +176,7 @@ def test_a_failing_host_ends_the_job(runtime: str, tmp_path: Path, monkeypatch: 
         job = await train(cloud, "one_fails.py", hosts=2)
         assert job["FailureReason"] == "AlgorithmError: , exit code: 9"
 
-    with_containers(runtime, tmp_path, scenario, monkeypatch)
+    scene(runtime, tmp_path, scenario, monkeypatch)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -222,7 +194,7 @@ def test_an_interruption(runtime: str, tmp_path: Path, monkeypatch: pytest.Monke
         assert model(cloud) == {"steps": b"1"}
         assert cloud.storage.get("data", "ckpt/steps") == b"2"
 
-    with_containers(runtime, tmp_path, scenario, monkeypatch)
+    scene(runtime, tmp_path, scenario, monkeypatch)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -243,7 +215,7 @@ def test_a_failed_job_is_run_again_by_hand(
         )
         assert (again.returncode, again.stdout) == (3, f"{said}\n"), again.stderr
 
-    with_containers(runtime, tmp_path, scenario, monkeypatch)
+    scene(runtime, tmp_path, scenario, monkeypatch)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -266,4 +238,4 @@ def test_a_job_reaches_the_local_cloud_unless_it_is_isolated(
             events = (await local.call("logs", "FilterLogEvents", group))["events"]
             assert sorted(event["message"] for event in events) == ["200 True", "isolated False"]
 
-    with_containers(runtime, tmp_path, scenario, monkeypatch)
+    scene(runtime, tmp_path, scenario, monkeypatch)

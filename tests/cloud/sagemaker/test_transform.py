@@ -168,8 +168,10 @@ def test_an_object_that_fails_fails_the_job_and_the_others_go_on(status: int, re
         assert outputs(cloud) == {"a.out": b"good", "c.out": b"good"}
         assert invocations(seen).count(b"bad") == (1 if status == 400 else 4)
         [lines] = [lines for (_, stream), lines in cloud.logs.items() if stream.endswith("data-log")]
-        assert any("data/in/b: " in line and str(status) in line for line in lines)
-        assert any("read it" in line for line in lines)
+        place = "2025-06-15T15:06:40.000:[sagemaker logs]: data/in/b: "
+        kind = "ClientError" if status == 400 else "AlgorithmError"
+        told = [f"{kind}: {status}", "", "Message:", "cannot", "read it"]
+        assert lines[1:] == [place + line for line in told]
 
     with_cloud(scenario)
 
@@ -513,12 +515,25 @@ def test_errors_have_sagemakers_codes_and_texts() -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"TransformInput": source(SplitType="RecordIO")}, "TransformInput.SplitType RecordIO"),
-        ({"TransformInput": source(CompressionType="Gzip")}, "TransformInput.CompressionType Gzip"),
-        ({"TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 2}}, "InstanceCount"),
-        ({"DataProcessing": {"JoinSource": "Input"}}, "DataProcessing.JoinSource Input"),
-        ({"DataProcessing": {"InputFilter": "$.x"}}, "DataProcessing.InputFilter"),
-        ({"DataCaptureConfig": {"DestinationS3Uri": "s3://data/c"}}, "DataCaptureConfig"),
+        ({"ExperimentConfig": {"ExperimentName": "e"}}, "ExperimentConfig"),
+        (
+            {"DataCaptureConfig": {"DestinationS3Uri": "s3://data/c", "GenerateInferenceId": True}},
+            "DataCaptureConfig.GenerateInferenceId",
+        ),
+        (
+            {"DataCaptureConfig": {"DestinationS3Uri": "s3://data/c", "KmsKeyId": "k"}},
+            "DataCaptureConfig.KmsKeyId",
+        ),
+        (
+            {
+                "TransformResources": {
+                    "InstanceType": "ml.m5.large",
+                    "InstanceCount": 1,
+                    "VolumeKmsKeyId": "k",
+                }
+            },
+            "TransformResources.VolumeKmsKeyId",
+        ),
         ({"TransformOutput": {"S3OutputPath": "s3://data/o", "KmsKeyId": "k"}}, "TransformOutput.KmsKeyId"),
     ],
 )
@@ -532,14 +547,79 @@ def test_what_is_not_supported_is_refused_by_name(changes: dict[str, Any], named
     with_cloud(scenario)
 
 
-def test_the_payload_of_all_requests_together_is_limited() -> None:
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        (
+            {"MaxConcurrentTransforms": 20, "MaxPayloadInMB": 6},
+            "MaxConcurrentTransforms times MaxPayloadInMB",
+        ),
+        ({"MaxConcurrentTransforms": 17}, "MaxConcurrentTransforms times MaxPayloadInMB"),  # the default is 6
+        ({"MaxPayloadInMB": 101}, "MaxPayloadInMB must not be greater than 100"),
+        ({"TransformOutput": {"S3OutputPath": "data/out"}}, '"data/out" is not a valid S3 URI'),
+        ({"DataCaptureConfig": {"DestinationS3Uri": "c"}}, '"c" is not a valid S3 URI'),
+        ({"DataProcessing": {"InputFilter": "$..x"}}, "Invalid JSONPath for DataProcessing.InputFilter"),
+        (
+            {"TransformOutput": {"S3OutputPath": "s3://data/out", "Accept": "text/csv\r\nX: y"}},
+            "Accept must not contain a line break",
+        ),
+        (
+            {
+                "TransformInput": {
+                    "DataSource": {
+                        "S3DataSource": {"S3DataType": "AugmentedManifestFile", "S3Uri": "s3://data/in/"}
+                    }
+                }
+            },
+            "AugmentedManifestFile",
+        ),
+    ],
+)
+def test_what_contradicts_itself_is_refused(changes: dict[str, Any], complaint: str) -> None:
     async def scenario(cloud: FakeCloud) -> None:
         await make_model(cloud)
         cloud.put(in__a=b"x")
-        error = await cloud.error(
-            "create_transform_job", **transform_request(MaxConcurrentTransforms=20, MaxPayloadInMB=6)
-        )
+        error = await cloud.error("create_transform_job", **transform_request(**changes))
         assert error.code == "ValidationException"
-        assert "100" in error.message
+        assert complaint in error.message
+        assert (await cloud.do("list_transform_jobs"))["TransformJobSummaries"] == []
+
+    with_cloud(scenario)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"MaxPayloadInMB": 100}, {"MaxConcurrentTransforms": 50, "MaxPayloadInMB": 2}]
+)
+def test_the_limits_themselves_are_allowed(changes: dict[str, Any]) -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        await make_model(cloud)
+        cloud.put(in__a=b"x")
+        assert (await transform(cloud, **changes))["TransformJobStatus"] == "Completed"
+
+    with_cloud(scenario)
+
+
+def test_lists_are_filtered_and_described_alike() -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        await make_model(cloud)
+        cloud.put(in__a=b"x")
+        for name, fault in (("good", JobFault()), ("bad", JobFault(run=False, failure="AlgorithmError: no"))):
+            cloud.faults.jobs["transform"] = fault
+            await cloud.do("create_transform_job", **transform_request(name))
+            await cloud.sagemaker.wait_for_job("transform", name)
+            await cloud.clock.sleep(10)
+        listed = (await cloud.do("list_transform_jobs"))["TransformJobSummaries"]
+        assert [job["TransformJobName"] for job in listed] == ["bad", "good"]
+        assert listed[0]["FailureReason"] == "AlgorithmError: no"
+        for filters in (
+            {"StatusEquals": "Completed"},
+            {"NameContains": "oo"},
+            {"CreationTimeBefore": datetime.fromtimestamp(START + 5, UTC)},
+            {"LastModifiedTimeBefore": datetime.fromtimestamp(START + 5, UTC)},
+            {"SortBy": "Name", "MaxResults": 1, "SortOrder": "Descending"},
+        ):
+            [job] = (await cloud.do("list_transform_jobs", **filters))["TransformJobSummaries"]
+            assert job["TransformJobName"] == "good"
+            assert "FailureReason" not in job
 
     with_cloud(scenario)

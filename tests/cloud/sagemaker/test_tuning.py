@@ -531,6 +531,7 @@ def test_names_are_unique() -> None:
     [
         "describe_hyper_parameter_tuning_job",
         "stop_hyper_parameter_tuning_job",
+        "delete_hyper_parameter_tuning_job",
         "list_training_jobs_for_hyper_parameter_tuning_job",
     ],
 )
@@ -551,8 +552,6 @@ ALGORITHM = {"TrainingImage": TRAINING, "TrainingInputMode": "File"}
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"strategy": "Hyperband"}, "Strategy Hyperband"),
-        ({"config": {"TrainingJobEarlyStoppingType": "Auto"}}, "TrainingJobEarlyStoppingType Auto"),
         (
             {
                 "config": {
@@ -568,9 +567,10 @@ ALGORITHM = {"TrainingImage": TRAINING, "TrainingInputMode": "File"}
             "HyperParameterTuningJobConfig.ParameterRanges.AutoParameters",
         ),
         ({"most": None}, "ResourceLimits without MaxNumberOfTrainingJobs"),
+        ({"DebugHookConfig": {"S3OutputPath": "s3://data/x"}}, "TrainingJobDefinition.DebugHookConfig"),
         (
-            {"HyperParameterTuningResourceConfig": {"AllocationStrategy": "Prioritized"}},
-            "TrainingJobDefinition.HyperParameterTuningResourceConfig.AllocationStrategy",
+            {"HyperParameterTuningResourceConfig": {"VolumeKmsKeyId": "k"}},
+            "TrainingJobDefinition.HyperParameterTuningResourceConfig.VolumeKmsKeyId",
         ),
     ],
 )
@@ -584,18 +584,11 @@ def test_what_is_not_supported_is_refused_by_name(changes: dict[str, Any], named
     with_cloud(scenario)
 
 
-@pytest.mark.parametrize(
-    ("member", "value"),
-    [
-        ("WarmStartConfig", {"WarmStartType": "TransferLearning"}),
-        ("Autotune", {"Mode": "Enabled"}),
-        ("TrainingJobDefinitions", [{"DefinitionName": "a"}]),
-    ],
-)
-def test_members_that_are_not_supported_are_refused_by_name(member: str, value: Any) -> None:
+def test_autotune_is_refused_by_name() -> None:
     async def scenario(cloud: FakeCloud) -> None:
-        error = await cloud.error("create_hyper_parameter_tuning_job", **tuning_request(), **{member: value})
-        assert error.message.startswith(f"harness does not support {member}")
+        request = tuning_request() | {"Autotune": {"Mode": "Enabled"}}
+        error = await cloud.error("create_hyper_parameter_tuning_job", **request)
+        assert error.message == "harness does not support Autotune yet."
 
     with_cloud(scenario)
 
@@ -626,6 +619,46 @@ def test_members_that_are_not_supported_are_refused_by_name(member: str, value: 
         (
             {"StaticHyperParameters": {"lr": "1"}},
             "The hyperparameter lr is both static and has a range.",
+        ),
+        (
+            {"strategy": "Hyperband", "config": {"TrainingJobEarlyStoppingType": "Auto"}},
+            "TrainingJobEarlyStoppingType must be Off when using the Hyperband strategy.",
+        ),
+        (
+            {"strategy": "Hyperband"},
+            "MaxResource of HyperbandStrategyConfig is not given, and no static hyperparameter tells the "
+            "number of epochs.",
+        ),
+        (
+            {
+                "strategy": "Hyperband",
+                "config": {"StrategyConfig": {"HyperbandStrategyConfig": {"MinResource": 9}}},
+                "StaticHyperParameters": {"epochs": "3"},
+            },
+            "MaxResource, [3], must not be less than MinResource, [9].",
+        ),
+        (
+            {"config": {"StrategyConfig": {"HyperbandStrategyConfig": {"MaxResource": 9}}}},
+            "HyperbandStrategyConfig is only valid with the Hyperband strategy.",
+        ),
+        (
+            {
+                "ResourceConfig": {},
+                "HyperParameterTuningResourceConfig": {
+                    "InstanceType": "ml.m5.large",
+                    "InstanceConfigs": [
+                        {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+                    ],
+                },
+            },
+            "InstanceConfigs and InstanceType cannot both be specified.",
+        ),
+        (
+            {
+                "ResourceConfig": {},
+                "HyperParameterTuningResourceConfig": {"AllocationStrategy": "Prioritized"},
+            },
+            "AllocationStrategy is only valid with InstanceConfigs.",
         ),
         (
             {"ResourceConfig": {}},
@@ -660,6 +693,59 @@ def test_a_training_job_that_could_not_run_is_refused_at_creation() -> None:
             "create_hyper_parameter_tuning_job", **tuning_request(InputDataConfig=[channel()])
         )
         assert error.message.startswith("No S3 objects found under S3 URL")
+
+    with_cloud(scenario)
+
+
+def test_of_several_kinds_of_instances_the_first_is_taken() -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        first = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5}
+        resources = {"InstanceConfigs": [first, first | {"InstanceType": "ml.c5.large"}]}
+        job = await tune(
+            cloud,
+            most=1,
+            ResourceConfig={},
+            HyperParameterTuningResourceConfig=resources | {"AllocationStrategy": "Prioritized"},
+        )
+        trial = job["BestTrainingJob"]["TrainingJobName"]
+        described = await cloud.do("describe_training_job", TrainingJobName=trial)
+        assert described["ResourceConfig"] == first
+
+    with_cloud(scenario)
+
+
+def test_training_jobs_have_what_their_definition_says() -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        said = {
+            "EnableManagedSpotTraining": True,
+            "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 120},
+            "CheckpointConfig": {"S3Uri": "s3://data/checkpoints"},
+            "RetryStrategy": {"MaximumRetryAttempts": 2},
+            "EnableNetworkIsolation": True,
+            "Environment": {"MINE": "1"},
+        }
+        job = await tune(cloud, most=1, **said)
+        trial = job["BestTrainingJob"]["TrainingJobName"]
+        described = await cloud.do("describe_training_job", TrainingJobName=trial)
+        assert {member: described[member] for member in said} == said
+
+    with_cloud(scenario)
+
+
+def test_a_job_that_has_ended_may_be_deleted_and_its_training_jobs_stay() -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        name = {"HyperParameterTuningJobName": "tune-1"}
+        cloud.images[TRAINING] = image(scores_lr)
+        await cloud.do("create_hyper_parameter_tuning_job", **tuning_request(most=1))
+        error = await cloud.error("delete_hyper_parameter_tuning_job", **name)
+        assert error.code == "ResourceInUse"
+        job = await cloud.sagemaker.wait_for_job("tuning", "tune-1")
+        assert await cloud.do("delete_hyper_parameter_tuning_job", **name) == {}
+        error = await cloud.error("describe_hyper_parameter_tuning_job", **name)
+        assert error.code == "ResourceNotFound"
+        trial = {"TrainingJobName": job["BestTrainingJob"]["TrainingJobName"]}
+        assert (await cloud.do("describe_training_job", **trial))["TuningJobArn"] == ARN
+        assert (await tune(cloud))["HyperParameterTuningJobStatus"] == "Completed"
 
     with_cloud(scenario)
 

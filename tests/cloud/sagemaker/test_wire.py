@@ -195,6 +195,32 @@ def test_errors_arrive_as_boto3_knows_them() -> None:
     with_boto3(scenario)
 
 
+def test_the_limits_of_a_transform_job() -> None:
+    beyond: list[tuple[dict[str, Any], str]] = [
+        ({"Environment": {f"E{number}": "" for number in range(17)}}, "at 'environment'"),
+        ({"Environment": {"E" * 1025: ""}}, "at 'environment'"),
+        ({"Environment": {"E": "x" * 10_241}}, "at 'environment'"),
+        ({"DataProcessing": {"InputFilter": "$" + "a" * 63}}, "at 'dataProcessing.inputFilter'"),
+        ({"ModelClientConfig": {"InvocationsMaxRetries": 4}}, "at 'modelClientConfig.invocationsMaxRetries'"),
+        (
+            {"ModelClientConfig": {"InvocationsTimeoutInSeconds": 3601}},
+            "at 'modelClientConfig.invocationsTimeoutInSeconds'",
+        ),
+        ({"BatchStrategy": "AllRecords"}, "at 'batchStrategy'"),
+    ]
+
+    def scenario(at: Clients) -> None:
+        for changes, place in beyond:
+            with pytest.raises(ClientError) as caught:
+                at.sagemaker.create_transform_job(**transform_request(**changes))
+            error = caught.value.response["Error"]
+            assert error["Code"] == "ValidationException"
+            assert place in error["Message"]
+        assert at.sagemaker.list_transform_jobs()["TransformJobSummaries"] == []
+
+    with_boto3(scenario)
+
+
 def test_errors_of_the_model_carry_their_fields() -> None:
     def scenario(at: Clients) -> None:
         at.cloud.images[SERVING] = image(serves(lambda body: (400, b"no")))
