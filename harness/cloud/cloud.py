@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import inspect
 import random
 import shutil
@@ -405,6 +406,8 @@ class Cloud:
             return self._moto
 
     def _own_fault(self, subject: str, error: Exception) -> ServiceError:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # not ours
+            return ServiceError("InternalError", f"the disk is full: {error}", status=500)
         self._report(subject, error)
         return ServiceError(
             "InternalFailure", f"a fault of the harness: {type(error).__name__}: {error}", status=500

@@ -57,7 +57,7 @@ class Storage(Protocol):
         """Store an object.
 
         Raises:
-            ServiceError: NoSuchBucket.
+            ServiceError: NoSuchBucket; InternalError: the disk is full.
         """
 
     def delete(self, bucket: str, key: str) -> None:

@@ -42,7 +42,12 @@ class S3Storage:
 
     def put(self, bucket: str, key: str, body: bytes) -> None:
         self._bucket(bucket)
-        self._backend().put_object(bucket, key, body)
+        try:
+            self._backend().put_object(bucket, key, body)
+        except OSError as error:  # large objects are kept on disk
+            raise ServiceError(
+                "InternalError", f"The object could not be stored: {error}", status=500
+            ) from error
 
     def delete(self, bucket: str, key: str) -> None:
         self._bucket(bucket)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,22 @@ def test_a_version_is_told_from_the_next_of_the_same_content() -> None:
         assert cloud.storage.versions("bucket", "p/") != first
         with pytest.raises(ServiceError, match="does not exist"):
             cloud.storage.versions("none", "")
+
+    in_cloud(body)
+
+
+def test_a_disk_that_takes_nothing_is_an_error_of_s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def body(cloud: Cloud) -> None:
+        await cloud.call("s3", "CreateBucket", {"Bucket": "bucket"})
+        with monkeypatch.context() as patch:
+            patch.setenv("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", "10")
+            patch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+            with pytest.raises(ServiceError, match="The object could not be stored: ") as caught:
+                cloud.storage.put("bucket", "large", b"x" * 100)
+        assert (caught.value.code, caught.value.status) == ("InternalError", 500)
+        assert cloud.storage.list("bucket") == []
+        cloud.storage.put("bucket", "small", b"x")
+        assert cloud.storage.list("bucket") == [("small", 1)]
 
     in_cloud(body)
 

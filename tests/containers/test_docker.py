@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
+import io
 import json
 import os
+import tarfile
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +16,7 @@ import pytest
 
 from harness.containers.docker import DockerRuntime, connect
 from harness.containers.docker.engine import THREADS, is_here
+from harness.containers.docker.folders import unpack
 from harness.containers.docker.images import BuildSettings
 from harness.containers.docker.leftovers import clear
 from harness.containers.runtime import ContainerSpec, Gateway, Image, ImageSource, Mount
@@ -286,7 +289,9 @@ class Tunnel(Doorway):
 
     async def close(self) -> None:
         self._server.close()
-        await asyncio.gather(*self._passing)
+        for task in self._passing:
+            task.cancel()
+        await asyncio.gather(*self._passing, return_exceptions=True)
 
 
 @pytest.mark.docker
@@ -387,6 +392,33 @@ def test_pipes_where_folders_are_copied(tmp_path: Path, monkeypatch: pytest.Monk
         await runtime.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("../out", tarfile.REGTYPE, "")],
+        [("..", tarfile.DIRTYPE, "")],
+        [("/out", tarfile.REGTYPE, "")],
+        [("link", tarfile.SYMTYPE, ".."), ("link/out", tarfile.REGTYPE, "")],
+        [("hard", tarfile.LNKTYPE, "../secret")],
+    ],
+    ids=["above", "folder above", "absolute", "through a link", "hard link"],
+)
+def test_nothing_that_is_fetched_leads_outside(tmp_path: Path, members: list[tuple[str, bytes, str]]):
+    (tmp_path / "secret").write_text("secret")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, kind, target in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            tar.addfile(member)
+    file.seek(0)
+    with pytest.raises(tarfile.TarError, match="leads outside"):
+        unpack(file, folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "secret"]
 
 
 # Many at once -------------------------------------------------------------------------------------------

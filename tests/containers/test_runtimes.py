@@ -304,6 +304,15 @@ def test_stop_kills_after_its_grace(on: Callable[[Test], None]):
     on(test)
 
 
+def test_the_first_process_of_a_container_is_spared_what_it_does_not_catch(on: Callable[[Test], None]):
+    async def test(made: Bench) -> None:
+        container = await made.start(made.script("import time; print('ready'); time.sleep(60)"))
+        await made.said("ready")
+        assert await container.stop(0.2) == 137  # not 143: SIGTERM did nothing
+
+    on(test)
+
+
 def test_kill(on: Callable[[Test], None]):
     async def test(made: Bench) -> None:
         container = await made.start(made.script(STUBBORN))

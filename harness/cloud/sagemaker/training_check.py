@@ -53,7 +53,7 @@ SUPPORTED = (
     "Tags",
     "Environment",
     "EnableNetworkIsolation",
-    "EnableInterContainerTrafficEncryption",
+    "EnableInterContainerTrafficEncryption",  # what the hosts say to each other never leaves this machine
     "EnableManagedSpotTraining",
     *debugger.SUPPORTED,
     *profiler.SUPPORTED,

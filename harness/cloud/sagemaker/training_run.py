@@ -39,6 +39,7 @@ __all__ = ["TrainingRun"]
 SYNC_INTERVAL = 1.0
 """Real seconds between two looks for new checkpoints and metrics."""
 
+
 @dataclass
 class Result:
     """What came of an attempt to run a job.

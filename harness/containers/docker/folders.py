@@ -17,7 +17,7 @@ import shutil
 import stat
 import tarfile
 import tempfile
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -31,7 +31,7 @@ from harness.containers.runtime import ContainerSpec, Mount
 from harness.containers.session import remove_tree
 from harness.errors import ContainerError
 
-__all__ = ["Folders"]
+__all__ = ["Folders", "unpack"]
 
 SPOOL = 64 * 2**20
 """Bytes of a copied folder that are kept in memory."""
@@ -158,7 +158,7 @@ class Folders:
                 for chunk in chunks:
                     file.write(chunk)
                 file.seek(0)
-                _unpack(file, fresh)
+                unpack(file, fresh)
             _replace(source, fresh, [piped.source for piped in self._piped])
         except (DockerException, RequestException):
             raise  # the engine's, although they are OSErrors
@@ -218,20 +218,32 @@ def _packed(folder: Path, omitted: Container[Path]) -> IO[bytes]:
     return file
 
 
-def _unpack(file: IO[bytes], folder: Path) -> None:
-    """Unpack what an engine packed. What a container made there is not trusted: nothing leads outside."""
+def unpack(file: IO[bytes], folder: Path) -> None:
+    """Unpack what an engine packed. What a container made there is not trusted: nothing leads outside.
 
-    def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-        if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
-            return None
-        kept = tarfile.tar_filter(member, path)
-        kept.mode = (kept.mode or 0) | (stat.S_IRWXU if member.isdir() else stat.S_IRUSR | stat.S_IWUSR)
-        kept.uid = kept.gid = None  # type: ignore[assignment]
-        kept.uname = kept.gname = None  # type: ignore[assignment]
-        return kept
+    Raises:
+        TarError: It is no archive, or something in it leads outside.
+    """
+    root = os.path.realpath(folder)
+
+    def checked(members: Iterable[tarfile.TarInfo]) -> Iterator[tarfile.TarInfo]:
+        for member in members:
+            if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
+                continue
+            for name in (member.name, member.linkname) if member.islnk() else (member.name,):
+                parent, last = os.path.split(os.path.normpath(name))
+                place = os.path.normpath(os.path.join(os.path.realpath(os.path.join(root, parent)), last))
+                if name.startswith("/") or os.path.commonpath([root, place]) != root:
+                    raise tarfile.TarError(f"{name} leads outside")
+            member.mode &= 0o777
+            member.mode |= stat.S_IRWXU if member.isdir() else stat.S_IRUSR | stat.S_IWUSR
+            member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+            yield member
 
     with tarfile.open(fileobj=file) as tar:
-        tar.extractall(folder, filter=checked)
+        # As the checks above say; Python's own filters came with 3.11.4, and Debian 12 has 3.11.2.
+        tar.extraction_filter = lambda member, path: member
+        tar.extractall(folder, checked(tar))
 
 
 def _replace(folder: Path, fresh: Path, kept: Collection[Path]) -> None:

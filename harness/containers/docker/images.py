@@ -197,9 +197,9 @@ def _build(
         decode=True,
         timeout=None,  # a build takes what it takes
     )
-    for message in stream:
-        if "error" in message:
-            raise _failed(source, message["error"], output)
+    failure: str | None = None
+    for message in stream:  # to its end, else its connection stays open
+        failure = failure or message.get("error")
         text = ESCAPES.sub("", str(message.get("stream") or message.get("status") or ""))
         for line in text.splitlines():
             if line.strip():
@@ -207,6 +207,8 @@ def _build(
                     output.clear()  # an error shows the output of its own step
                 output.append(line)
                 progress(line)
+    if failure:
+        raise _failed(source, failure, output)
 
 
 def _failed(source: ImageSource, reason: str, output: deque[str]) -> DockerfileError:

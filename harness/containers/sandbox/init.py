@@ -19,7 +19,7 @@ import socket
 import sys
 
 from .options import Options
-from .processes import FORWARDED, KILLED, descendants, exit_code, kill, memory_in_use, reap
+from .processes import FORWARDED, KILLED, catches, descendants, exit_code, kill, memory_in_use, reap
 from .program import run_program
 
 TYPE_CHECKING = False
@@ -77,7 +77,8 @@ class Init:
 
     def _signals(self, numbers: bytes) -> None:
         for number in numbers:
-            if number != signal.SIGCHLD:
+            # Elsewhere the program is process 1, which the kernel spares the signals it does not catch.
+            if number != signal.SIGCHLD and (not self._options.namespaces or catches(self._program, number)):
                 os.kill(self._program, number)
         status = reap(self._program)
         if status is not None:

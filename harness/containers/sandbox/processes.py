@@ -74,6 +74,16 @@ def descendants() -> list[int]:
     return found
 
 
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            (line,) = (line for line in file if line.startswith("SigCgt:"))
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return False
+    return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+
+
 def memory_in_use(limit: int) -> int:
     """Bytes of memory the container uses; pages that processes share are counted once when it matters."""
     members = descendants()

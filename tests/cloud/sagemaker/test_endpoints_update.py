@@ -486,6 +486,36 @@ def test_instances_come_and_go() -> None:
     with_cloud(scenario)
 
 
+def test_more_instances_than_the_quota_are_refused() -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        limit = "The account-level service limit 'ml.t2.medium for endpoint usage' is 100 Instances, with current "
+        await deploy(cloud, variant(InitialInstanceCount=2))
+        large = {"EndpointConfigName": "large", "ProductionVariants": [variant(InitialInstanceCount=101)]}
+        await cloud.do("create_endpoint_config", **large)
+        scaled = {"VariantName": "AllTraffic", "DesiredInstanceCount": 101}
+        errors = [
+            await cloud.error("create_endpoint", EndpointName="other", EndpointConfigName="large"),
+            await cloud.error("update_endpoint", EndpointName="digits", EndpointConfigName="large"),
+            await cloud.error(
+                "update_endpoint_weights_and_capacities",
+                EndpointName="digits",
+                DesiredWeightsAndCapacities=[scaled],
+            ),
+        ]
+        assert [error.code for error in errors] == ["ResourceLimitExceeded"] * 3
+        for error, there in zip(errors, (0, 0, 2), strict=True):
+            assert error.message.startswith(
+                f"{limit}utilization of {there} Instances and a request delta of {101 - there} Instances."
+            )
+        assert [each["EndpointName"] for each in (await cloud.do("list_endpoints"))["Endpoints"]] == [
+            "digits"
+        ]
+        assert (await describe(cloud))["EndpointStatus"] == "InService"
+        assert len(running(cloud)) == 2
+
+    with_cloud(scenario)
+
+
 def test_scaling_that_fails_keeps_what_there_is() -> None:
     async def scenario(cloud: FakeCloud) -> None:
         await deploy(cloud)

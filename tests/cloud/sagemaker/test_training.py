@@ -543,8 +543,8 @@ def test_more_instances_than_the_quota_are_refused() -> None:
             assert error.code == "ResourceLimitExceeded"
             assert error.message == (
                 "The account-level service limit 'ml.m5.large for training job usage' is 100 Instances, with "
-                f"current utilization of 0 Instances and a request delta of {count} Instances. Please contact "
-                "AWS support to request an increase for this limit."
+                f"current utilization of 0 Instances and a request delta of {count} Instances. Please "
+                "contact AWS support to request an increase for this limit."
             )
 
     with_cloud(scenario)

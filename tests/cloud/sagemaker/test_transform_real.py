@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness.cloud.events import Event
 from harness.cloud.sagemaker.channels import recordio
 from harness.containers.archive import pack
 from tests.cloud.sagemaker.fakes import ROLE, SERVING, FakeCloud, transform_request
@@ -30,7 +31,7 @@ ENTRYPOINT ["python", "-u"]
 """
 
 SERVE = """\
-import json, os, signal, struct
+import json, os, signal, struct, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 task = os.environ.get("TASK", "score")
@@ -78,6 +79,9 @@ class Handler(BaseHTTPRequestHandler):
         if body == b"die":
             print("cannot bear it")
             os._exit(3)
+        if body == b"hang":
+            print("hanging")
+            threading.Event().wait()
         kind = self.headers["Content-Type"]
         if task == "score":
             text = csv(body) if kind == "text/csv" else lines(body)
@@ -230,6 +234,27 @@ def test_a_pipeline_on_two_instances(scene: Scene) -> None:
         assert [output(cloud, name) for name in "abc"] == [b"1", b"2", b"3"]
         streams = {stream.split("/")[1] for _, stream in cloud.logs}
         assert len(streams) == 2
+
+    scene(scenario)
+
+
+def test_a_stop_ends_the_containers_and_keeps_what_was_done(scene: Scene) -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        hanging = asyncio.Event()
+
+        def look(event: Event) -> None:
+            if event.data.get("line") == "hanging":
+                hanging.set()
+
+        cloud.events.subscribe(look)
+        await make_model(cloud, "echo")
+        cloud.put(in__a=b"fine", in__b=b"hang")
+        await cloud.do("create_transform_job", **request("text/plain"))
+        async with asyncio.timeout(60):
+            await hanging.wait()
+            await cloud.do("stop_transform_job", TransformJobName="batch-1")
+            await ended(cloud, "Stopped")
+        assert [key for key, _ in cloud.storage.list("data", "out/")] == ["out/a.out"]
 
     scene(scenario)
 

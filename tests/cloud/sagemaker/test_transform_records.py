@@ -131,7 +131,7 @@ def test_what_is_not_of_a_binary_format_is_an_error(split_type: str) -> None:
 
 
 def test_the_checksum_is_tensorflows() -> None:
-    # The length of a record of 24 bytes, and its checksum.
+    # 0xE3069283 is the check value that CRC catalogues give for CRC-32C.
     assert masked_crc32c(b"123456789") == ((0xE3069283 >> 15 | 0xE3069283 << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
