@@ -141,7 +141,13 @@ class Tree:
         place.chmod((0o755 if entry.executable else 0o644) if mode is None else mode)
 
     def unpack(self, path: str, archive: bytes) -> bool:
-        """Unpack a tar archive into a folder; False when it is none."""
+        """Unpack a tar archive into a folder; False when it is none.
+
+        Raises:
+            ValueError: This Python cannot do so safely.
+        """
+        if not hasattr(tarfile, "data_filter"):
+            raise ValueError("unpacking an archive needs Python 3.11.4 or newer")
         try:
             with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
                 tar.extractall(self.make_folder(path), filter="data")

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import tarfile
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -468,7 +469,7 @@ def test_an_interrupted_build_is_left_at_once(tmp_path: Path, monkeypatch: pytes
     build_settings(monkeypatch)
     context = tmp_path / "slow"
     context.mkdir()
-    mark = tmp_path.name
+    mark = secrets.token_hex(8)  # never built before
     (context / "Dockerfile").write_text(
         f"ARG BASE=python\nFROM ${{BASE}}\nRUN echo {mark} begins && sleep 20\n"
     )

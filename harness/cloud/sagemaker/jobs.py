@@ -417,5 +417,10 @@ def times(**seconds: float | None) -> dict[str, Any]:
 
 
 def storage_failure(error: Exception) -> str:
-    """One sentence on why an object could not be fetched, written or packed."""
-    return f"{error.code}: {error.message}" if isinstance(error, ServiceError) else str(error)
+    """One sentence on why an object could not be fetched, written or packed; it names the object."""
+    if not isinstance(error, ServiceError):
+        return str(error)
+    named = next(
+        (f" ({error.fields[field]})" for field in ("Key", "BucketName") if field in error.fields), ""
+    )
+    return f"{error.code}: {error.message}{named}"

@@ -150,7 +150,7 @@ class DockerContainer:
         if spec.memory is not None:
             host |= {"mem_limit": spec.memory, "memswap_limit": spec.memory}
         if spec.cpus is not None:
-            host["nano_cpus"] = int(spec.cpus * 1e9)
+            host["nano_cpus"] = int(min(spec.cpus, self._engine.processors or spec.cpus) * 1e9)
         if self._engine.desktop and spec.gateway is not None:
             host["extra_hosts"] = {"host.docker.internal": "host-gateway"}
         options: dict[str, Any] = {}

@@ -117,13 +117,15 @@ def connect(timeout: float = PATIENCE, address: str | None = None) -> Engine:
         version = _version(options, where)
         api = docker.APIClient(**options, version=version)
         info = api.info()
+        api.timeout = PATIENCE
+        return _examined(api, where, info)
     except FAILURES as error:
-        raise EnvironmentFault(
-            f"no Docker engine answers at {where}: {error}",
-            hint="Start Docker, or set DOCKER_HOST; without Docker use: --containers process",
-        ) from error
-    api.timeout = PATIENCE
-    return _examined(api, where, info)
+        reason = str(error)
+    # Out here: see Engine.call.
+    raise EnvironmentFault(
+        f"no Docker engine answers at {where}: {reason}",
+        hint="Start Docker, or set DOCKER_HOST; without Docker use: --containers process",
+    )
 
 
 def _version(options: Mapping[str, Any], address: str) -> str:

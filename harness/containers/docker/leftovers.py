@@ -41,9 +41,10 @@ def clear(engine: Engine, session: str) -> list[str]:
         for network in api.networks(filters=wanted):
             _harmless(api.remove_network, network["Id"])
             done.append(f"removed network {network['Name']}, left by session {session}")
+        return done
     except FAILURES as error:
-        raise NotRemoved(explanation(error)) from error
-    return done
+        reason = explanation(error)
+    raise NotRemoved(reason)  # out here: see Engine.call
 
 
 def clear_session(address: str, session: str) -> list[str]:
@@ -54,8 +55,8 @@ def clear_session(address: str, session: str) -> list[str]:
     """
     try:
         engine = connect(REAP_PATIENCE, address)
-    except EnvironmentFault as error:
-        raise NotRemoved(error.message) from error
+    except EnvironmentFault as fault:
+        raise NotRemoved(fault.message) from None
     try:
         return clear(engine, session)
     finally:

@@ -263,7 +263,12 @@ class MemoryStorage:
 
     def _bucket(self, bucket: str) -> dict[str, bytes]:
         if bucket not in self.buckets:
-            raise ServiceError("NoSuchBucket", "The specified bucket does not exist", status=404)
+            raise ServiceError(
+                "NoSuchBucket",
+                "The specified bucket does not exist",
+                status=404,
+                fields={"BucketName": bucket},
+            )
         return self.buckets[bucket]
 
     def list(self, bucket: str, prefix: str = "") -> list[tuple[str, int]]:
@@ -274,7 +279,9 @@ class MemoryStorage:
         try:
             return self._bucket(bucket)[key]
         except KeyError:
-            raise ServiceError("NoSuchKey", "The specified key does not exist.", status=404) from None
+            raise ServiceError(
+                "NoSuchKey", "The specified key does not exist.", status=404, fields={"Key": key}
+            ) from None
 
     def put(self, bucket: str, key: str, body: bytes) -> None:
         self._bucket(bucket)[key] = body

@@ -488,7 +488,7 @@ def test_instances_come_and_go() -> None:
 
 def test_more_instances_than_the_quota_are_refused() -> None:
     async def scenario(cloud: FakeCloud) -> None:
-        limit = "The account-level service limit 'ml.t2.medium for endpoint usage' is 100 Instances, with current "
+        limit = "The account-level service limit 'ml.t2.medium for endpoint usage' is 100 Instances, with "
         await deploy(cloud, variant(InitialInstanceCount=2))
         large = {"EndpointConfigName": "large", "ProductionVariants": [variant(InitialInstanceCount=101)]}
         await cloud.do("create_endpoint_config", **large)
@@ -504,9 +504,8 @@ def test_more_instances_than_the_quota_are_refused() -> None:
         ]
         assert [error.code for error in errors] == ["ResourceLimitExceeded"] * 3
         for error, there in zip(errors, (0, 0, 2), strict=True):
-            assert error.message.startswith(
-                f"{limit}utilization of {there} Instances and a request delta of {101 - there} Instances."
-            )
+            assert error.message.startswith(f"{limit}current utilization of {there} Instances and a request ")
+            assert f" request delta of {101 - there} Instances. " in error.message
         assert [each["EndpointName"] for each in (await cloud.do("list_endpoints"))["Endpoints"]] == [
             "digits"
         ]

@@ -227,7 +227,9 @@ def test_a_bucket_that_is_not_there_fails_the_upload() -> None:
     async def scenario(cloud: FakeCloud) -> None:
         job = await train(cloud, OutputDataConfig={"S3OutputPath": "s3://nowhere/out/"})
         assert job["TrainingJobStatus"] == "Failed"
-        assert job["FailureReason"].startswith("ClientError: Artifact upload failed: NoSuchBucket")
+        assert job["FailureReason"] == (
+            "ClientError: Artifact upload failed: NoSuchBucket: The specified bucket does not exist (nowhere)"
+        )
 
     with_cloud(scenario)
 
@@ -238,7 +240,9 @@ def test_an_object_that_vanishes_fails_the_download() -> None:
         await cloud.do("create_training_job", **training_request(InputDataConfig=[channel()]))
         cloud.storage.list = lambda bucket, prefix="": [("train/gone", 1)]  # type: ignore[method-assign]
         job = await cloud.sagemaker.wait_for_job("training", "train-1")
-        assert job["FailureReason"].startswith("ClientError: Data download failed: NoSuchKey")
+        assert job["FailureReason"] == (
+            "ClientError: Data download failed: NoSuchKey: The specified key does not exist. (train/gone)"
+        )
         assert cloud.containers.started == []
 
     with_cloud(scenario)

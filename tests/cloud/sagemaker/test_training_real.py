@@ -180,6 +180,21 @@ def test_a_failing_host_ends_the_job(runtime: str, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_program_that_is_not_there(runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(cloud: FakeCloud) -> None:
+        algorithm = {
+            "TrainingImage": TRAINING,
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["/no/such/program"],
+        }
+        job = await train(cloud, "", AlgorithmSpecification=algorithm)
+        assert job["FailureReason"] == "AlgorithmError: , exit code: 127"
+        assert any("/no/such/program" in line for line in lines(cloud))
+
+    scene(runtime, tmp_path, scenario, monkeypatch)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_an_interruption(runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(cloud: FakeCloud) -> None:
         cloud.faults.jobs["training"] = JobFault(interruptions=1, interrupted_after=2.0)
