@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any, Literal, Protocol
 
 from harness.cloud.sagemaker.access import require_role
-from harness.cloud.sagemaker.endpoint_configs import EndpointConfigs
-from harness.cloud.sagemaker.endpoints import Endpoints
-from harness.cloud.sagemaker.instance import Health
+from harness.cloud.sagemaker.endpoints.configs import EndpointConfigs
+from harness.cloud.sagemaker.endpoints.endpoints import Endpoints
+from harness.cloud.sagemaker.endpoints.instance import Health
 from harness.cloud.sagemaker.jobs import Jobs
-from harness.cloud.sagemaker.model_package_groups import ModelPackageGroups
-from harness.cloud.sagemaker.model_packages import ModelPackages
-from harness.cloud.sagemaker.models import Models
-from harness.cloud.sagemaker.processing import ProcessingJobs
+from harness.cloud.sagemaker.models.models import Models
+from harness.cloud.sagemaker.models.package_groups import ModelPackageGroups
+from harness.cloud.sagemaker.models.packages import ModelPackages
+from harness.cloud.sagemaker.models.search import Search
+from harness.cloud.sagemaker.processing.jobs import ProcessingJobs
 from harness.cloud.sagemaker.records import Tags, check_tags
-from harness.cloud.sagemaker.search import Search
-from harness.cloud.sagemaker.training import TrainingJobs
-from harness.cloud.sagemaker.transform import TransformJobs
-from harness.cloud.sagemaker.tuning import TuningJobs
+from harness.cloud.sagemaker.training.jobs import TrainingJobs
+from harness.cloud.sagemaker.transform.jobs import TransformJobs
+from harness.cloud.sagemaker.tuning.jobs import TuningJobs
 from harness.cloud.sagemaker.validation import invalid
 from harness.cloud.service import CloudContext, Request, Service
 

@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import Any
 
 from harness.cloud.sagemaker.api import SageMaker
-from harness.cloud.sagemaker.async_inference import AsyncInference
-from harness.cloud.sagemaker.data_capture import DataCapture
-from harness.cloud.sagemaker.endpoints import Endpoint
-from harness.cloud.sagemaker.instance import Instance
-from harness.cloud.sagemaker.invocation import Invocation, Invoker, Route, refused
-from harness.cloud.sagemaker.streaming import STREAM_TIMEOUT, stream_parts
+from harness.cloud.sagemaker.endpoints.endpoints import Endpoint
+from harness.cloud.sagemaker.endpoints.instance import Instance
+from harness.cloud.sagemaker.invocations.async_inference import AsyncInference
+from harness.cloud.sagemaker.invocations.data_capture import DataCapture
+from harness.cloud.sagemaker.invocations.invocation import Invocation, Invoker, Route, refused
+from harness.cloud.sagemaker.invocations.streaming import STREAM_TIMEOUT, stream_parts
 from harness.cloud.service import CloudContext, Request, Service
 
 __all__ = ["SageMakerRuntime"]

@@ -15,7 +15,7 @@ from harness.cloud.sagemaker.hosts import HostEnd
 from harness.cloud.sagemaker.http import HttpClient, Response, StreamedResponse
 from harness.cloud.sagemaker.images import require_model_image
 from harness.cloud.sagemaker.jobs import storage_failure
-from harness.cloud.sagemaker.models import Model, ModelContainer
+from harness.cloud.sagemaker.models.models import Model, ModelContainer
 from harness.cloud.service import CloudContext, Storage
 from harness.containers.archive import SIZE_LIMIT, ArchiveError
 from harness.containers.contract.serving import bound_port, serving_spec

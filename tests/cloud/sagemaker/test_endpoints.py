@@ -374,9 +374,7 @@ def test_an_unknown_endpoint_is_a_validation_error() -> None:
     with_cloud(scenario)
 
 
-@pytest.mark.parametrize(
-    "member", ["EnableExplanations", "InferenceComponentName", "PrefixAwareId"]
-)
+@pytest.mark.parametrize("member", ["EnableExplanations", "InferenceComponentName", "PrefixAwareId"])
 def test_what_an_invocation_cannot_do_is_refused_by_name(member: str) -> None:
     async def scenario(cloud: FakeCloud) -> None:
         await deploy(cloud)

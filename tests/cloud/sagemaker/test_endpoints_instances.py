@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.cloud.errors import ServiceError
-from harness.cloud.sagemaker.instance import Instance
-from harness.cloud.sagemaker.multi_model import ModelLoadFailed
+from harness.cloud.sagemaker.endpoints.instance import Instance
+from harness.cloud.sagemaker.endpoints.multi_model import ModelLoadFailed
 from harness.containers.archive import pack
 from harness.containers.contract.serving import BIND_TO_PORT_LABEL, MULTI_MODEL_LABEL
 from harness.containers.runtime import Image

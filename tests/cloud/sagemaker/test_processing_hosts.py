@@ -203,7 +203,7 @@ CONTINUOUS = {"Outputs": [processing_output(S3UploadMode="Continuous")]}
 
 
 def test_a_continuous_output_is_uploaded_while_the_container_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.cloud.sagemaker.processing_run.UPLOAD_INTERVAL", 0.001)
+    monkeypatch.setattr("harness.cloud.sagemaker.processing.run.UPLOAD_INTERVAL", 0.001)
 
     async def scenario(cloud: FakeCloud) -> None:
         uploads: list[tuple[str, bytes]] = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.cloud.sagemaker.profiler import profiled
+from harness.cloud.sagemaker.training.profiler import profiled
 from tests.cloud.sagemaker.fakes import START, FakeCloud, training_request, with_cloud
 
 MEMORY = "MemTotal:       1000 kB\nMemFree:         100 kB\nMemAvailable:    250 kB\n"

@@ -78,7 +78,7 @@ def test_checkpoints_come_from_s3_and_go_back_with_deletions(path: str | None) -
 
 
 def test_checkpoints_are_stored_while_the_container_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.cloud.sagemaker.training_run.SYNC_INTERVAL", 0.001)
+    monkeypatch.setattr("harness.cloud.sagemaker.training.run.SYNC_INTERVAL", 0.001)
     stored = asyncio.Event()
 
     async def program(box: Box) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.cloud.sagemaker.channels import recordio
-from harness.cloud.sagemaker.transform_records import masked_crc32c
+from harness.cloud.sagemaker.transform.records import masked_crc32c
 from tests.cloud.sagemaker.fakes import SERVING, Box, FakeCloud, Program, image, serves, with_cloud
 from tests.cloud.sagemaker.test_transform import Seen, invocations, make_model, outputs, source, transform
 

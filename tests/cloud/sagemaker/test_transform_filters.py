@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from harness.cloud.errors import ServiceError
-from harness.cloud.sagemaker.transform_filters import DataProcessing, FilterError
+from harness.cloud.sagemaker.transform.filters import DataProcessing, FilterError
 
 
 def request(

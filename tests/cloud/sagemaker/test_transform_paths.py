@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.cloud.sagemaker.transform_paths import FilterPath, PathError
+from harness.cloud.sagemaker.transform.paths import FilterPath, PathError
 
 RECORD = {
     "id": 7,

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from harness.cloud.sagemaker.channels import recordio
-from harness.cloud.sagemaker.transform_records import (
+from harness.cloud.sagemaker.transform.records import (
     Payload,
     RecordError,
     masked_crc32c,

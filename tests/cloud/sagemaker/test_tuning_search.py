@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from harness.cloud.errors import ServiceError
-from harness.cloud.sagemaker.tuning_search import (
+from harness.cloud.sagemaker.tuning.search import (
     GridSearch,
     RandomSearch,
     Range,

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from harness.cloud.sagemaker.training_job import TrainingJob
-from harness.cloud.sagemaker.tuning_job import Definition, Trial
-from harness.cloud.sagemaker.tuning_stopping import Halving, MedianRule, max_resource
+from harness.cloud.sagemaker.training.job import TrainingJob
+from harness.cloud.sagemaker.tuning.job import Definition, Trial
+from harness.cloud.sagemaker.tuning.stopping import Halving, MedianRule, max_resource
 from tests.cloud.sagemaker.fakes import TRAINING, Box, FakeCloud, image, trains, tuning_request, with_cloud
 
 

@@ -1,0 +1,1 @@
+"""Invoking endpoints: at once, streamed, asynchronously; and what is captured of it."""

@@ -1,0 +1,1 @@
+"""Batch transform jobs: the API, records and filters, and how one runs."""

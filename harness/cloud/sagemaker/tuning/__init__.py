@@ -1,0 +1,1 @@
+"""Hyperparameter tuning jobs: the API, the search, and how one runs."""
