@@ -502,6 +502,7 @@ def hostile(name: str, **link: Any) -> bytes:
         hostile("pipe", type=tarfile.FIFOTYPE),
         b"\x1f\x8b broken",
     ],
+    ids=["above", "absolute", "link", "pipe", "no-archive"],
 )
 def test_a_hostile_model_fails_the_job(content: bytes) -> None:
     async def scenario(cloud: FakeCloud) -> None:

@@ -72,7 +72,9 @@ def test_an_object_can_be_compressed(split_type: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"plain", gzip.compress(b"x" * 40)[:-9], gzip.compress(b"x")[:-8] + b"\0" * 8]
+    "content",
+    [b"plain", gzip.compress(b"x" * 40)[:-9], gzip.compress(b"x")[:-8] + b"\0" * 8],
+    ids=["plain", "cut", "wrong-sum"],
 )
 def test_what_is_said_to_be_compressed_and_is_not_is_an_error(content: bytes) -> None:
     with pytest.raises(RecordError, match="gzip"):
