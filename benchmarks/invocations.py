@@ -42,8 +42,9 @@ not counted."""
 BAR = 0.8
 NAME = "benchmark"
 WORKERS = (1, 2)
-"""Processes of the container. Two are what it starts on two processors, and that is the case the bar is about:
-client and harness then compete with them. One is shown beside; why its ratio is so much better is not known."""
+"""Processes of the container. Two are what it starts on two processors, and that is the case the bar is
+about: client and harness then compete with them. One is shown beside; why its ratio is so much better is not
+known."""
 
 HEADERS = {
     "Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sagemaker/aws4_request, "
