@@ -26,7 +26,9 @@ engine_down() {
     [ -n "$ENGINE_RUN" ] || return 0
     kill "$(cat "$ENGINE_RUN/pid")" 2>/dev/null || true
     wait "$ENGINE_JOB" 2>/dev/null || true
-    rm -rf "$ENGINE_RUN"
+    # The engine leaves the namespace of its containers without a network mounted here.
+    umount "$ENGINE_RUN"/exec/netns/* 2>/dev/null || true
+    rm -rf "$ENGINE_RUN" || true
 }
 
 install_packages() {
