@@ -493,3 +493,25 @@ def test_an_interrupted_build_is_left_at_once(tmp_path: Path, monkeypatch: pytes
             await runtime.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("internet", [False, True])
+def test_a_way_out_is_there_only_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, internet: bool
+):
+    build_settings(monkeypatch)
+    engine = connect()
+
+    async def main() -> None:
+        runtime = DockerRuntime(internet=internet)
+        image = await build(runtime, tmp_path)
+        gateway = Gateway(4566, ("AWS_ENDPOINT_URL",))
+        await (await runtime.start(ContainerSpec("test", image, ("0",), gateway=gateway), print)).wait()
+        (network,) = engine.api.networks(filters={"label": f"harness.session={runtime.id}"})
+        masquerade = network["Options"]["com.docker.network.bridge.enable_ip_masquerade"]
+        assert masquerade == str(internet).lower()
+        await runtime.close()
+
+    asyncio.run(main())
+    engine.close()
